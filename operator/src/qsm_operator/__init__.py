@@ -1,0 +1,1 @@
+"""Watches QSMJob resources and runs reconstructions."""

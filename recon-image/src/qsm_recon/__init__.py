@@ -1,0 +1,1 @@
+"""Multi-echo gradient-echo DICOM in, quantitative susceptibility map out."""

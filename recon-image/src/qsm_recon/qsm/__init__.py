@@ -1,0 +1,1 @@
+"""The science: arrays in, arrays out. No DICOM, no files, no network, no logging."""

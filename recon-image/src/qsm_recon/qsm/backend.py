@@ -1,0 +1,87 @@
+"""NumPy or CuPy, by the array that comes in: the only file that imports CuPy.
+
+A function of the science asks `namespace(array)` for its `xp` and returns the same kind of array it was given.
+Nothing moves between host and device except through `to_device` and `to_host`, so a transfer is always
+visible in the code that asks for it.
+"""
+
+import os
+from types import ModuleType
+from typing import Any, cast
+
+import numpy as np
+import scipy.fft
+import scipy.ndimage
+
+try:
+    import cupy
+except ImportError:  # the CPU image carries no CuPy
+    cupy = None
+
+Array = Any
+
+
+def gpu_available() -> bool:
+    """Whether CuPy is installed and sees at least one device."""
+    if cupy is None:
+        return False
+    try:
+        return bool(cupy.cuda.runtime.getDeviceCount() > 0)
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return False
+
+
+def is_device_array(array: Array) -> bool:
+    """Whether `array` lives on a GPU."""
+    return cupy is not None and isinstance(array, cupy.ndarray)
+
+
+def namespace(array: Array) -> Any:
+    """The array module (`numpy` or `cupy`) that `array` belongs to."""
+    return cupy if is_device_array(array) else np
+
+
+def ndimage(array: Array) -> ModuleType:
+    """`scipy.ndimage` or `cupyx.scipy.ndimage` for `array`."""
+    if is_device_array(array):
+        import cupyx.scipy.ndimage  # noqa: PLC0415 - only where a device array exists
+
+        return cast("ModuleType", cupyx.scipy.ndimage)
+    return cast("ModuleType", scipy.ndimage)
+
+
+def threads() -> int:
+    """CPU threads to use: the cores this process may run on (cgroup and affinity respected by the OS)."""
+    return len(os.sched_getaffinity(0))
+
+
+def rfftn(array: Array) -> Array:
+    """Real FFT over all three axes, precision kept (float32 -> complex64)."""
+    if is_device_array(array):
+        return cupy.fft.rfftn(array)
+    return scipy.fft.rfftn(array, workers=threads())
+
+
+def irfftn(spectrum: Array, shape: tuple[int, int, int]) -> Array:
+    """Inverse of `rfftn` for a volume of `shape`; the spectrum may be overwritten."""
+    if is_device_array(spectrum):
+        return cupy.fft.irfftn(spectrum, s=shape, axes=(0, 1, 2))
+    return scipy.fft.irfftn(spectrum, s=shape, workers=threads(), overwrite_x=True)
+
+
+def to_host(array: Array) -> Any:
+    """Copy to a NumPy array (no copy where it is one already)."""
+    return cupy.asnumpy(array) if is_device_array(array) else np.asarray(array)
+
+
+def to_device(array: Array) -> Any:
+    """Copy a NumPy array to the GPU.
+
+    Raises
+    ------
+    RuntimeError
+        Where no GPU is available; the caller decides, there is no silent stay on the CPU.
+    """
+    if not gpu_available():
+        raise RuntimeError("no CUDA device is available")
+    return cupy.asarray(array)
