@@ -59,11 +59,13 @@ def _read(path: Path, file: BinaryIO, size: int) -> FileDataset | Refusal:
     except Exception:  # noqa: BLE001 - pydicom raises anything on broken content, and nothing of it helps the reader
         return _refusal(path, Reason.UNREADABLE, "The file is damaged: its DICOM header cannot be read.")
     sop_class = text(header, "SOPClassUID")
-    if sop_class == _DICOMDIR or text(header.file_meta, "MediaStorageSOPClassUID") == _DICOMDIR:
+    # The file's own heading tells the class too, where the header is cut inside SOPClassUID.
+    classes = {sop_class, text(header.file_meta, "MediaStorageSOPClassUID")}
+    if _DICOMDIR in classes:
         return _refusal(path, Reason.NOT_AN_IMAGE, "A DICOMDIR, the index of a medium; not an image.")
     if not sop_class:
         return _refusal(path, Reason.UNREADABLE, "The DICOM header is cut short or has no SOPClassUID.")
-    if sop_class in MR_CLASSES and not _pixels_follow(header, file, size):
+    if classes & MR_CLASSES and not _pixels_follow(header, file, size):
         return _refusal(path, Reason.UNREADABLE, "The file is cut short: its pixel data is missing or incomplete.")
     return header
 
