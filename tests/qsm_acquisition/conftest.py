@@ -79,10 +79,18 @@ def classic(protocol: Protocol, letters: str, dress: Callable[[Dataset, str], No
     return heap
 
 
+class Named(dict[str, Heap]):
+    """Scans by name, shown in one word where a failing example is printed."""
+
+    def __repr__(self) -> str:
+        return "scans"
+
+
 class Scans:
     """Complete, usable scans of each vendor, and the pieces to make others."""
 
     Protocol = Protocol
+    Named = Named
     uid = staticmethod(uid)
 
     @staticmethod

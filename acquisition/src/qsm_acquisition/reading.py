@@ -3,16 +3,15 @@
 import re
 import stat
 import struct
-import warnings
 from pathlib import Path
 from typing import BinaryIO
 
-from pydicom import config, dcmread
+from pydicom import dcmread
 from pydicom.dataset import FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from qsm_acquisition.elements import text
+from qsm_acquisition.elements import quiet_pydicom, text
 from qsm_acquisition.headers import MR_CLASSES
 from qsm_acquisition.refusals import Reason, Refusal
 
@@ -71,9 +70,7 @@ def _read(path: Path, file: BinaryIO, size: int) -> FileDataset | Refusal:
 
 
 def _parse(file: BinaryIO, *, force: bool) -> FileDataset:
-    with warnings.catch_warnings(), config.disable_value_validation():
-        # pydicom warns about oddities that the rules judge anyway, and its texts may quote header values.
-        warnings.filterwarnings("ignore", module=r"pydicom\.")
+    with quiet_pydicom():
         return dcmread(file, stop_before_pixels=True, force=force)
 
 
