@@ -256,3 +256,14 @@ def make_synthetic() -> type[Synthetic]:
 @pytest.fixture(scope="session")
 def make_head() -> Callable[..., tuple[NDArray[Any], NDArray[Any]]]:
     return head
+
+
+@pytest.fixture(scope="session")
+def make_stored() -> Callable[[], dict[Component, NDArray[Any]]]:
+    """Magnitude and phase of a small head as Siemens stores them."""
+
+    def stored() -> dict[Component, NDArray[Any]]:
+        magnitude, phase_rad = head()
+        return {Component.MAGNITUDE: magnitude.astype(np.uint16), Component.PHASE: stored_siemens_phase(phase_rad)}
+
+    return stored
