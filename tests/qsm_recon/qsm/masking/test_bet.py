@@ -5,6 +5,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from qsm_recon.errors import InputError
 from qsm_recon.qsm.masking import ALGORITHMS, BetParams, MaskingParams, make_mask
+from qsm_recon.qsm.masking.brain_mask import finish
 from qsm_recon.qsm.scan import FieldFit, Geometry, MultiEchoScan
 
 QUICK = BetParams(check_stability=False)
@@ -79,7 +80,7 @@ def test_thin_voxels_and_thick_slices_under_a_coil_bias(build_head):
     head = build_head(voxel=voxel, bias=0.6, noise=0.04)
     missed, deep, beyond, extra = _score(make_mask(head.scan, head.fit, QUICK).mask, head.brain, voxel)
     assert missed < 5  # a millimetre all round is 5 %
-    assert deep < 0.1
+    assert deep < 0.5  # the next slice is 4 mm away
     assert beyond < 0.1
     assert extra < 6
 
@@ -92,7 +93,7 @@ def test_a_slab_of_the_head_is_enough(head, build_scan):
     assert missed < 2
     assert deep < 0.1
     assert beyond < 0.1
-    assert [w.split(":")[0] for w in found.warnings] == ["MaskVolumeUnusual"]
+    assert found.warnings == ()
 
 
 def test_rough_rim_is_dropped_rough_depth_is_kept(head, build_scan):
@@ -127,6 +128,15 @@ def test_an_object_cut_by_the_side_of_the_images_is_said(head, build_scan):
     assert found.quality["border_voxels"] > 0
 
 
+def test_an_unusual_volume_is_said():
+    cube = np.zeros((40, 40, 40), dtype=bool)
+    cube[10:20, 10:20, 10:20] = True
+    small = finish(cube, (2.0, 2.0, 2.0), {}, (), (0.8, 2.0))
+    assert small.warnings[0].startswith("MaskVolumeUnusual: the mask holds 0.01 L")
+    assert finish(cube, (10.0, 10.0, 10.0), {}, (), (0.8, 2.0)).warnings == ()
+    assert finish(cube, (2.0, 2.0, 2.0), {}, (), None).warnings == ()
+
+
 def test_a_surface_stopped_too_early_is_said(head):
     found = make_mask(head.scan, head.fit, BetParams(check_stability=False, iterations=100))
     assert any(w.startswith("MaskUnstable:") for w in found.warnings)
@@ -144,7 +154,7 @@ def test_pure_noise_is_refused(build_scan):
     rng = np.random.default_rng(6)
     noise = rng.standard_normal((2, 32, 32, 32)) + 1j * rng.standard_normal((2, 32, 32, 32))
     scan, fit = build_scan(np.abs(noise), np.angle(noise), (4.0, 4.0, 4.0))
-    with pytest.raises(InputError, match="encloses no voxel"):
+    with pytest.raises(InputError, match="No mask can be made"):
         make_mask(scan, fit, BetParams(check_stability=False, iterations=500))
 
 
