@@ -53,7 +53,8 @@ def dipole_kernel(shape: Shape, voxel_size_mm: Triple, b0_direction: Triple, xp:
     """
     k = frequencies_per_mm(shape, voxel_size_mm)
     square = sum(f**2 for f in k)
-    along, unpaired = 0.0, 0.0
+    along: Any = 0.0
+    unpaired: Any = 0.0
     for f, n, b in zip(k, shape, b0_direction, strict=True):
         nyquist = np.zeros(f.size, dtype=bool)
         if n % 2 == 0:

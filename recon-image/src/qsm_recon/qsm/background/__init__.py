@@ -1,4 +1,4 @@
-"""Background field removal: what of the total field do the sources inside the mask make?"""
+"""Background field removal: the part of the total field that sources inside the mask make."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ ALGORITHMS: dict[str, Callable[..., BackgroundResult]] = {"pdf": pdf, "vsharp": 
 """Every method by name; each takes (BackgroundProblem, its parameters, progress)."""
 
 
-def remove_background(
+def remove_background(  # noqa: PLR0917 - all stages take (data, mask, noise, geometry, params, progress)
     field_ppm: Array,
     mask: Array,
     noise_ppm: Array | None,

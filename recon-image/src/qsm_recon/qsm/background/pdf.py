@@ -86,10 +86,9 @@ def _data_weights(problem: BackgroundProblem, weighting: str) -> tuple[Array, tu
     usable = mask & xp.isfinite(noise) & (noise > 0)
     floor = xp.median(noise[usable])
     safe = xp.where(usable, noise, floor)
+    relative = safe / floor
     if weighting == "reliability":
-        relative = xp.maximum(safe / (RELIABLE_NOISE_FACTOR * floor), 1)
-    else:
-        relative = safe / floor
+        relative = xp.maximum(relative / RELIABLE_NOISE_FACTOR, 1)
     weights = xp.where(usable, 1 / relative**2, 0)
     return (weights / weights[mask].mean(dtype=xp.float64)).astype(xp.float32), ()
 

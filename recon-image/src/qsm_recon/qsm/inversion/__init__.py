@@ -1,4 +1,4 @@
-"""Dipole inversion: which susceptibility makes this local field?"""
+"""Dipole inversion: the susceptibility that makes a local field."""
 
 from collections.abc import Callable
 from typing import Annotated, Any

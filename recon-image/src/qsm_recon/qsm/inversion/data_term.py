@@ -65,7 +65,7 @@ def initial_noise(problem: DipoleProblem, mask: Array) -> Array:
 
 
 def data_weights(noise: Array, filtered: FilteredProblem, floor: float) -> Array:
-    """m = 1 / noise with mean 1 over the mask, float32, 0 outside.
+    """Weights m = 1 / noise with mean 1 over the mask, float32, 0 outside.
 
     With the filter the noise becomes sqrt(S * N^2 + N^2). `floor` (same unit as `noise`) is added in quadrature.
     """

@@ -10,6 +10,7 @@ x and b are in radians of a fixed 3 T x 8 ms scan, so that lambda means the same
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -198,11 +199,11 @@ def medi(problem: DipoleProblem, params: MediParams, progress: Progress = silent
         weights = objective.gradient_weights(state.x)
         inverse = objective.preconditioner(weights, symbol)
         solution = conjugate_gradient(
-            lambda spectrum, w=weights: objective.curvature(spectrum, w),
+            partial(objective.curvature, weights=weights),
             objective.descent(state, weights),
             iterations=params.inner_iterations,
             tolerance=params.inner_tolerance,
-            precondition=lambda residual, m=inverse: residual * m,
+            precondition=partial(xp.multiply, inverse),
             dot=dot,
             progress=part,
         )
