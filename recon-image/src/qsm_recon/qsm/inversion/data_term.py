@@ -44,10 +44,13 @@ def spherical_mean_filter(problem: DipoleProblem, radius_mm: float) -> FilteredP
     if radius_mm == 0:
         return FilteredProblem(problem.field_ppm, problem.mask, dipole, None)
     xp = problem.xp
+    too_small = InputError("MaskTooSmall", f"No ball of {radius_mm:g} mm (SMV) fits inside the mask.")
+    if not kernels.ball_fits(problem.shape, problem.voxel_size_mm, radius_mm):
+        raise too_small
     ball = kernels.sphere_kernel(problem.shape, problem.voxel_size_mm, radius_mm, xp)
     mask = problem.mask & (kernels.convolve(problem.mask.astype(xp.float32), ball) > BALL_INSIDE)
     if not bool(mask.any()):
-        raise InputError("MaskTooSmall", f"No ball of {radius_mm:g} mm (SMV) fits inside the mask.")
+        raise too_small
     field = (problem.field_ppm - kernels.convolve(problem.field_ppm, ball)) * mask
     return FilteredProblem(field, mask, dipole * (1 - ball), ball)
 

@@ -53,9 +53,9 @@ class MediParams(InversionMethodParams):
     """Radius of the spherical mean filter, mm; the mask loses a rim of this depth. 0 switches it off."""
     edge_fraction: float = Field(default=0.9, ge=0, le=2)
     """Gradient components left free at edges of the magnitude, in parts of the voxels (so of a third of them)."""
-    noise_floor_ppb: float = Field(default=0.0, ge=0, le=100)
+    noise_floor_ppb: float = Field(default=2.0, ge=0, le=100)
     """Added in quadrature to the noise, ppb, so that a few bright voxels do not rule; needs a noise map."""
-    merit: bool = True
+    merit: bool = False
     """After each outer iteration take weight from voxels that do not fit."""
     outer_iterations: int = Field(default=8, ge=1, le=100)
     """Most Gauss-Newton iterations."""
@@ -65,6 +65,10 @@ class MediParams(InversionMethodParams):
     """Most conjugate-gradient iterations within one Gauss-Newton iteration."""
     inner_tolerance: float = Field(default=0.01, ge=0, lt=1)
     """Relative residual at which the inner iterations stop."""
+
+    def room_mm(self) -> float:
+        """At least the radius of the filter."""
+        return max(self.padding_mm, self.smv_radius_mm)
 
 
 @dataclass
