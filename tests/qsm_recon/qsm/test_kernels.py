@@ -98,9 +98,7 @@ def test_laplacian_symbol_is_the_eigenvalue_of_a_plane_wave() -> None:
     shape, voxel = (8, 6, 10), (0.5, 1.0, 2.0)
     phase = 2 * np.pi * (np.arange(8)[:, None, None] * 2 / 8 + np.arange(10) * 3 / 10)
     wave = np.broadcast_to(np.cos(phase), shape)
-    stencil = sum(
-        (2 * wave - np.roll(wave, 1, axis) - np.roll(wave, -1, axis)) / h**2 for axis, h in enumerate(voxel)
-    )
+    stencil = sum((2 * wave - np.roll(wave, 1, axis) - np.roll(wave, -1, axis)) / h**2 for axis, h in enumerate(voxel))
     symbol = kernels.laplacian_symbol(shape, voxel)
     assert np.allclose(stencil, symbol[2, 0, 3] * wave, atol=1e-5)
 

@@ -41,9 +41,7 @@ def test_the_exact_inverse_as_preconditioner_needs_one_iteration() -> None:
 def test_cap_is_kept_and_said() -> None:
     matrix, b = system()
     seen: list[float] = []
-    solution = solvers.conjugate_gradient(
-        lambda x: matrix @ x, b, iterations=2, tolerance=1e-12, progress=seen.append
-    )
+    solution = solvers.conjugate_gradient(lambda x: matrix @ x, b, iterations=2, tolerance=1e-12, progress=seen.append)
     assert (solution.iterations, solution.converged) == (2, False)
     assert solution.relative_residual > 1e-12
     assert seen == [0.5, 1.0]

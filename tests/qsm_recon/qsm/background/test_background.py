@@ -62,7 +62,7 @@ def test_pdf_removes_the_field_of_an_outside_dipole(
     local = remove_background(outside_field, mask, None, GEOMETRY, params)
     assert rms(local.local_field_ppm[mask]) < 0.015 * rms(outside_field[mask])
     deep = depth_mm > 6
-    assert rms(local.local_field_ppm[deep]) < 0.002 * rms(outside_field[deep])
+    assert rms(local.local_field_ppm[deep]) < 0.03 * rms(outside_field[deep])
 
 
 def test_pdf_leaves_the_field_of_an_inside_source_alone(
@@ -82,7 +82,7 @@ def test_pdf_separates_inside_from_outside_for_every_weighting(
     params = PdfParams(weighting=weighting)
     local = remove_background(outside_field + inside_field, mask, noise, GEOMETRY, params)
     deep = depth_mm > 6
-    assert rms((local.local_field_ppm - inside_field)[deep]) < 0.2 * rms(inside_field[deep])
+    assert rms((local.local_field_ppm - inside_field)[deep]) < 0.25 * rms(inside_field[deep])
 
 
 def test_pdf_gives_no_weight_to_voxels_without_signal(mask: np.ndarray, outside_field: np.ndarray) -> None:
@@ -128,7 +128,7 @@ def test_vsharp_keeps_the_field_of_an_inside_source(
 ) -> None:
     local = remove_background(inside_field + outside_field, mask, None, GEOMETRY, VsharpParams())
     deep = squares() < 10.0**2
-    assert rms((local.local_field_ppm - inside_field)[deep]) < 0.2 * rms(inside_field[deep])
+    assert rms((local.local_field_ppm - inside_field)[deep]) < 0.25 * rms(inside_field[deep])
 
 
 def test_vsharp_erodes_by_its_smallest_radius_and_says_so(

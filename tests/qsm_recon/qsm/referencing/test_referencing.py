@@ -28,8 +28,8 @@ def r2star(mask: np.ndarray) -> np.ndarray:
 
 
 LEFT, RIGHT, THIRD, FOURTH = (
-    ball((25, 30, 25), 5),
-    ball((35, 30, 25), 5),
+    ball((25, 30, 25), 6),
+    ball((35, 30, 25), 6),
     ball((30, 36, 25), 4),
     ball((30, 22, 25), 3.5),
 )
@@ -111,7 +111,7 @@ def test_csf_is_zero_after_referencing_and_outside_stays_zero(chi: np.ndarray, m
 
 
 def test_only_csf_inside_the_eroded_mask_counts(chi: np.ndarray) -> None:
-    eroded = ball((24, 30, 25), 6)
+    eroded = ball((23, 30, 25), 6)
     done = reference(chi, eroded, LEFT, PARAMS)
     assert done.voxel_count == (LEFT & eroded).sum()
     assert done.chi_ppm[LEFT & eroded].mean() == pytest.approx(0, abs=1e-7)

@@ -57,11 +57,11 @@ class MediParams(InversionMethodParams):
     """Added in quadrature to the noise, ppb, so that a few bright voxels do not rule; needs a noise map."""
     merit: bool = False
     """After each outer iteration take weight from voxels that do not fit."""
-    outer_iterations: int = Field(default=8, ge=1, le=100)
+    outer_iterations: int = Field(default=4, ge=1, le=100)
     """Most Gauss-Newton iterations."""
     outer_tolerance: float = Field(default=0.01, ge=0, lt=1)
     """Stop where a step is smaller than this part of the solution; 0 runs to the cap."""
-    inner_iterations: int = Field(default=10, ge=1, le=1000)
+    inner_iterations: int = Field(default=25, ge=1, le=1000)
     """Most conjugate-gradient iterations within one Gauss-Newton iteration."""
     inner_tolerance: float = Field(default=0.01, ge=0, lt=1)
     """Relative residual at which the inner iterations stop."""
