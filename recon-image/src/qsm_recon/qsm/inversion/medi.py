@@ -179,7 +179,7 @@ def medi(problem: DipoleProblem, params: MediParams, progress: Progress = silent
     ------
     InputError
         `NoMagnitude` where edges are wanted and no magnitude was given; `MaskTooSmall` where the filter leaves
-        nothing.
+        nothing; `NoSignal` where nothing with signal is left.
 
     References
     ----------
@@ -188,8 +188,9 @@ def medi(problem: DipoleProblem, params: MediParams, progress: Progress = silent
     """
     xp = problem.xp
     filtered = data_term.spherical_mean_filter(problem, params.smv_radius_mm)
-    noise = data_term.initial_noise(problem, filtered.mask)
-    floor = _relative_floor(problem, filtered.mask, params.noise_floor_ppb)
+    median = data_term.median_noise(problem, filtered.mask)
+    noise = data_term.relative_noise(problem, median)
+    floor = 0.0 if problem.noise_ppm is None else params.noise_floor_ppb / units.PPB_PER_PPM / median
     objective = _Objective(problem, filtered, params)
     objective.weights = data_term.data_weights(noise, filtered, floor)
     symbol = kernels.laplacian_symbol(problem.shape, problem.voxel_size_mm, xp)
@@ -243,16 +244,6 @@ def _smooth_directions(problem: DipoleProblem, mask: Array, params: MediParams) 
     if problem.magnitude is None:
         raise InputError("NoMagnitude", "MEDI takes edges from the magnitude, and no magnitude was given.")
     return data_term.smooth_directions(problem.magnitude, mask, problem.voxel_size_mm, params.edge_fraction)
-
-
-def _relative_floor(problem: DipoleProblem, mask: Array, floor_ppb: float) -> float:
-    """The noise floor in units of the median noise over `mask`, as `data_term.initial_noise` scales it."""
-    if problem.noise_ppm is None or floor_ppb == 0:
-        return 0.0
-    xp = problem.xp
-    noise = problem.noise_ppm
-    reference = float(xp.median(noise[mask & xp.isfinite(noise) & (noise > 0)]))
-    return floor_ppb / units.PPB_PER_PPM / reference
 
 
 def _accepted_part(objective: _Objective, state: _State, step: _State) -> float:
