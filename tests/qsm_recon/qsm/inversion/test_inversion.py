@@ -49,7 +49,7 @@ MAGNITUDE = np.where(MASK, 100 * (1 - 0.3 * NUCLEUS), 0).astype(np.float32)
 FIELD = np.where(MASK, field_of(CHI), 0).astype(np.float32)
 NOISE = np.where(MASK, 0.002, np.inf).astype(np.float32)
 
-PLAIN_MEDI = MediParams(smv_radius_mm=0, csf_weight=0, padding_mm=6)
+PLAIN_MEDI = MediParams(smv_radius_mm=0, csf_weight=0, padding_mm=6, inner_iterations=12)
 SHORT = {"padding_mm": 6, "outer_iterations": 2, "inner_iterations": 6}
 ALL = [
     MediParams(smv_radius_mm=3, **SHORT),

@@ -34,9 +34,6 @@ L1_SMOOTHING = 1e-6
 MERIT_SPREAD = 6.0
 """Residuals beyond this many standard deviations lose weight (merit)."""
 
-PRECONDITIONER_SCALE = 0.2
-"""Part of the mean gradient weight in the preconditioner; the weights are very uneven, their mean is too stiff."""
-
 SHORTEST_STEP = 1 / 16
 """Gauss-Newton steps are halved down to this part before the iteration is given up."""
 
@@ -150,9 +147,7 @@ class _Objective:
         """Inverse of the operator with every weight replaced by its mean: diagonal in k-space."""
         xp = self.xp
         mean_square = float(xp.mean(self.weights * self.weights, dtype=xp.float64))
-        stiffness = PRECONDITIONER_SCALE * float(
-            sum(xp.sum(w[self.mask], dtype=xp.float64) for w in weights) / (3 * int(self.mask.sum()))
-        )
+        stiffness = float(sum(xp.sum(w[self.mask], dtype=xp.float64) for w in weights) / (3 * int(self.mask.sum())))
         data = float(self.twice_lambda) * mean_square
         return 1 / (
             np.float32(data) * self.kernel**2 + np.float32(stiffness) * symbol + np.float32(1e-3 * data + 1e-12)
