@@ -1,0 +1,189 @@
+"""Nonlinear morphology-enabled dipole inversion with automatic zero reference, MEDI+0.
+
+    minimise  lambda |m (exp(i D x) - exp(i b))|^2 + |G grad x|_1 + lambda_csf / 2 |P x|^2
+
+m: weights from the noise; G: 0 across edges of the magnitude; P: deviation from the mean over ventricular CSF.
+Gauss-Newton outside, with the L1 norm reweighted; preconditioned conjugate gradients inside, four transforms each.
+"""
+
+import math
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from qsm_recon.errors import InputError
+from qsm_recon.qsm import backend, kernels, units
+from qsm_recon.qsm.inversion import data_term
+from qsm_recon.qsm.inversion.objective import RAD_PER_PPM, Iterate, Objective
+from qsm_recon.qsm.inversion.problem import DipoleProblem, DipoleSolution, InversionMethodParams
+from qsm_recon.qsm.progress import Progress, silent
+from qsm_recon.qsm.solvers import conjugate_gradient, half_spectrum_inner, portion
+
+Array = Any
+
+MERIT_SPREAD = 6.0
+"""Residuals beyond this many standard deviations lose weight (merit)."""
+
+SHORTEST_STEP = 1 / 16
+"""Gauss-Newton steps are halved down to this part before the iteration is given up."""
+
+
+class MediParams(InversionMethodParams):
+    """Nonlinear MEDI+0 (Liu J 2012, Liu T 2013, Liu Z 2018)."""
+
+    method: Literal["medi"] = "medi"
+    data_weight: float = Field(default=1000.0, gt=0, le=1e6)
+    """lambda: weight of the data against the smoothness; the papers' lambda_1 is 1 / lambda."""
+    csf_weight: float = Field(default=100.0, ge=0, le=1e6)
+    """lambda_csf: weight of CSF homogeneity; the papers' lambda_2 is lambda_csf / lambda. 0 switches it off."""
+    smv_radius_mm: float = Field(default=5.0, ge=0, le=20)
+    """Radius of the spherical mean filter, mm; the mask loses a rim of this depth. 0 switches it off."""
+    edge_fraction: float = Field(default=0.9, ge=0, le=2)
+    """Gradient components left free at edges of the magnitude, in parts of the voxels (so of a third of them)."""
+    noise_floor_ppb: float = Field(default=2.0, ge=0, le=100)
+    """Added in quadrature to the noise, ppb, so that a few bright voxels do not rule; needs a noise map."""
+    merit: bool = False
+    """After each outer iteration take weight from voxels that do not fit."""
+    outer_iterations: int = Field(default=4, ge=1, le=100)
+    """Most Gauss-Newton iterations."""
+    outer_tolerance: float = Field(default=0.01, ge=0, lt=1)
+    """Stop where a step is smaller than this part of the solution; 0 runs to the cap."""
+    inner_iterations: int = Field(default=25, ge=1, le=1000)
+    """Most conjugate-gradient iterations within one Gauss-Newton iteration."""
+    inner_tolerance: float = Field(default=0.01, ge=0, lt=1)
+    """Relative residual at which the inner iterations stop."""
+
+    def room_mm(self) -> float:
+        """At least the radius of the filter."""
+        return max(self.padding_mm, self.smv_radius_mm)
+
+
+def medi(problem: DipoleProblem, params: MediParams, progress: Progress = silent) -> DipoleSolution:
+    """Susceptibility by nonlinear MEDI+0, not yet referenced.
+
+    A Gauss-Newton step that raises the cost is halved until it lowers it; where no step does, the last solution
+    stands. Both are said in the warnings.
+
+    Raises
+    ------
+    InputError
+        `NoMagnitude` where edges are wanted and no magnitude was given; `MaskTooSmall` where the filter leaves
+        nothing; `NoSignal` where nothing with signal is left.
+
+    References
+    ----------
+    Liu J et al. 2012, doi:10.1016/j.neuroimage.2011.08.082; Liu T et al. 2013, doi:10.1002/mrm.24272;
+    Liu Z et al. 2018, doi:10.1002/mrm.26946.
+    """
+    xp = problem.xp
+    filtered = data_term.spherical_mean_filter(problem, params.smv_radius_mm)
+    median = data_term.median_noise(problem, filtered.mask)
+    noise = data_term.relative_noise(problem, median)
+    floor = 0.0 if problem.noise_ppm is None else params.noise_floor_ppb / units.PPB_PER_PPM / median
+    smooth = _smooth_directions(problem, filtered.mask, params)
+    objective = Objective(problem, filtered, smooth, params.data_weight, params.csf_weight)
+    objective.weights = data_term.data_weights(noise, filtered, floor)
+    symbol = kernels.laplacian_symbol(problem.shape, problem.voxel_size_mm, xp)
+    zero = xp.zeros(problem.shape, dtype=xp.float32)
+    state = Iterate(backend.rfftn(zero), zero, zero.copy())
+    dot = half_spectrum_inner(problem.shape[2])
+    warnings = list(_input_warnings(problem, filtered, objective, params))
+    iterations, shortened = 0, 0
+    for outer in range(params.outer_iterations):
+        part = portion(progress, outer / params.outer_iterations, (outer + 1) / params.outer_iterations)
+        weights = objective.gradient_weights(state.x)
+        inverse = objective.preconditioner(weights, symbol)
+        solution = conjugate_gradient(
+            partial(objective.curvature, weights=weights),
+            objective.descent(state, weights),
+            iterations=params.inner_iterations,
+            tolerance=params.inner_tolerance,
+            precondition=partial(xp.multiply, inverse),
+            dot=dot,
+            progress=part,
+        )
+        iterations += solution.iterations
+        step = Iterate(
+            solution.x,
+            backend.irfftn(solution.x.copy(), problem.shape),
+            backend.irfftn(solution.x * filtered.kernel, problem.shape),
+        )
+        length = _accepted_part(objective, state, step)
+        if length == 0:
+            warnings.append(
+                f"InversionStalled: no step of outer iteration {outer + 1} lowers the cost; the map is that of "
+                f"iteration {outer}."
+            )
+            break
+        shortened += length < 1
+        state = state.moved(step, length)
+        if params.merit and outer + 1 < params.outer_iterations:
+            noise = _demerited(objective, state, noise)
+            objective.weights = data_term.data_weights(noise, filtered, floor)
+        if length * _norm(step.x) <= params.outer_tolerance * _norm(state.x):
+            break
+    if shortened:
+        warnings.append(f"InversionStepsShortened: {shortened} outer iterations would have raised the cost.")
+    progress(1.0)
+    return DipoleSolution(state.x / np.float32(RAD_PER_PPM), filtered.mask, iterations, tuple(warnings))
+
+
+def _smooth_directions(problem: DipoleProblem, mask: Array, params: MediParams) -> Array:
+    if params.edge_fraction == 0:
+        return problem.xp.ones((3, *problem.shape), dtype=bool)
+    if problem.magnitude is None:
+        raise InputError("NoMagnitude", "MEDI takes edges from the magnitude, and no magnitude was given.")
+    return data_term.smooth_directions(problem.magnitude, mask, problem.voxel_size_mm, params.edge_fraction)
+
+
+def _accepted_part(objective: Objective, state: Iterate, step: Iterate) -> float:
+    """Largest of 1, 1/2, 1/4, ... of the step that lowers the cost; 0 where none down to the shortest does."""
+    before = objective.cost(state)
+    length = 1.0
+    while length >= SHORTEST_STEP:
+        after = objective.cost(state.moved(step, length))
+        if math.isfinite(after) and after < before:
+            return length
+        length /= 2
+    return 0.0
+
+
+def _demerited(objective: Objective, state: Iterate, noise: Array) -> Array:
+    """Noise raised where the complex residual is beyond six standard deviations (model error reduction)."""
+    xp, mask = objective.xp, objective.mask
+    theta, b = state.phase[mask], objective.measured[mask]
+    m = objective.weights[mask]
+    residual = m * (xp.exp(1j * theta) - xp.exp(1j * b))
+    residual = residual - residual.mean(dtype=xp.complex128).astype(residual.dtype)
+    size = xp.abs(residual)
+    spread = float(xp.sqrt(xp.mean(size * size, dtype=xp.float64)))
+    if spread == 0:
+        return noise
+    excess = xp.maximum(size / np.float32(MERIT_SPREAD * spread), np.float32(1))
+    raised = noise.copy()
+    raised[mask] *= excess * excess
+    return raised
+
+
+def _norm(volume: Array) -> float:
+    xp = backend.namespace(volume)
+    return math.sqrt(float(xp.sum(volume * volume, dtype=xp.float64)))
+
+
+def _input_warnings(
+    problem: DipoleProblem, filtered: data_term.FilteredProblem, objective: Objective, params: MediParams
+) -> list[str]:
+    warnings = []
+    if problem.noise_ppm is None:
+        warnings.append("UniformWeights: no noise map was given, so every voxel weighs the same in the inversion.")
+    if filtered.ball is not None:
+        lost = 1 - int(filtered.mask.sum()) / int(problem.mask.sum())
+        warnings.append(
+            f"MaskEroded: the spherical mean filter of MEDI has no value within {params.smv_radius_mm:g} mm of the "
+            f"rim: {100 * lost:.1f} % of the mask."
+        )
+    if params.csf_weight > 0 and objective.csf is None:
+        warnings.append("NoCsfTerm: no ventricular CSF inside the mask, so the inversion ran without its CSF term.")
+    return warnings
