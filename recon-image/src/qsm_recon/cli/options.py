@@ -1,13 +1,16 @@
 """Options that several commands share, written once so that they mean the same everywhere."""
 
+import functools
 import json
 import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
+
+from qsm_recon.cli.field_unit import FieldUnit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -100,6 +103,65 @@ def geometry_options(function: F) -> F:
         default=None,
         help="Distance between voxel centres in mm.  [default: from the NIfTI header]",
     )(function)
+
+
+def echo_options(function: F) -> F:
+    """Magnitude, phase and how they were acquired; handed on under the names of `volumes.read_echoes`."""
+    for option in reversed(
+        (
+            click.option(
+                "--magnitude", "magnitude_path", type=EXISTING_FILE, required=True, help="Magnitude (x, y, z, echo)."
+            ),
+            click.option(
+                "--phase",
+                "phase_path",
+                type=EXISTING_FILE,
+                required=True,
+                help="Phase (x, y, z, echo) in rad, within -pi to pi, growing with echo time where the field is positive.",
+            ),
+            click.option(
+                "--echo-times-s",
+                type=Numbers("s,s,..."),
+                required=True,
+                help='Echo times in s, ascending, e.g. "0.004,0.008,0.012".',
+            ),
+            click.option("--field-strength-t", type=PositiveFloat(), required=True, help="B0 in tesla."),
+            click.option("--bipolar", is_flag=True, help="Even and odd echoes were read in opposite directions."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def field_unit_options(function: F) -> F:
+    """`--field-unit` with what it needs; handed on as `unit`."""
+
+    @click.option(
+        "--field-unit",
+        type=click.Choice(["ppm", "hz", "rad"]),
+        default="ppm",
+        show_default=True,
+        help="Unit of the field: ppm of B0, Hz, or rad gathered in --echo-time-s.",
+    )
+    @click.option("--field-strength-t", type=PositiveFloat(), help="B0 in tesla; needed for hz and rad.")
+    @click.option("--echo-time-s", type=PositiveFloat(), help="Time in s in which the phase was gathered; for rad.")
+    @functools.wraps(function)
+    def with_unit(
+        *, field_unit: str, field_strength_t: float | None, echo_time_s: float | None, **rest: Any
+    ) -> Any:
+        return function(unit=FieldUnit(field_unit, field_strength_t, echo_time_s), **rest)
+
+    return cast("F", with_unit)
+
+
+def finish(facts: dict[str, Any], warnings: tuple[str, ...], output: Path, *, quiet: bool, as_json: bool) -> None:
+    """Tell what was made: JSON on stdout, or warnings and the path on stderr."""
+    if as_json:
+        print_json({**facts, "warnings": list(warnings), "output": str(output)})
+        return
+    if not quiet:
+        sys.stderr.writelines(f"note: {warning}\n" for warning in warnings)
+        sys.stderr.write(f"wrote {output}\n")
 
 
 def print_json(data: Any) -> None:

@@ -1,0 +1,81 @@
+"""Which files a result consists of, and what each holds."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsm_recon.nifti import write_volume
+from qsm_recon.qsm.pipeline import Reconstruction
+from qsm_recon.report.document import OutputFile
+
+
+@dataclass(frozen=True)
+class VolumeFile:
+    """One volume of a reconstruction as a NIfTI file."""
+
+    attribute: str
+    """Field of `Reconstruction`."""
+    bids: str
+    """File name after BIDS (suffixes Chimap, R2starmap, mask, fieldmap) for `run --nifti`."""
+    plain: str
+    """File name for `reconstruct`."""
+    quantity: str
+    unit: str
+
+
+VOLUMES = (
+    VolumeFile("chi_ppm", "Chimap", "chi", "susceptibility", "ppm"),
+    VolumeFile("r2star_per_s", "R2starmap", "r2star", "R2*", "1/s"),
+    VolumeFile("magnitude", "desc-rss_MEGRE", "magnitude", "magnitude, root sum of squares", ""),
+    VolumeFile("brain_mask", "desc-brain_mask", "brain_mask", "brain mask", ""),
+    VolumeFile("chi_mask", "desc-chi_mask", "mask", "mask of the susceptibility map", ""),
+    VolumeFile("csf_mask", "label-CSF_mask", "csf_mask", "ventricular fluid", ""),
+    VolumeFile("total_field_ppm", "desc-total_fieldmap", "total_field", "total field", "ppm"),
+    VolumeFile("noise_ppm", "desc-noise_fieldmap", "noise", "standard deviation of the field", "ppm"),
+    VolumeFile("local_field_ppm", "desc-local_fieldmap", "local_field", "local field", "ppm"),
+    VolumeFile("residual", "desc-residual_fieldmap", "residual", "misfit of the field fit", ""),
+)
+"""In the order in which the report lists them."""
+
+
+def write_volumes(
+    folder: Path, root: Path, result: Reconstruction, affine_ras_mm: NDArray[np.float64], *, bids: bool
+) -> tuple[OutputFile, ...]:
+    """Every volume of a result as NIfTI in `folder`: compressed under BIDS names, or plain.
+
+    Parameters
+    ----------
+    folder
+        Where the files go; made if need be.
+    root
+        Folder that the paths in the report are relative to.
+    result
+        On the host.
+    affine_ras_mm : (4, 4)
+        Voxel index to RAS position, mm.
+    bids
+        BIDS names and .nii.gz, or plain names and .nii.
+    """
+    folder.mkdir(exist_ok=True)
+    files = []
+    for volume in VOLUMES:
+        path = folder / (f"{volume.bids}.nii.gz" if bids else f"{volume.plain}.nii")
+        write_volume(path, _storable(getattr(result, volume.attribute)), affine_ras_mm)
+        files.append(described(path, root, volume.quantity, volume.unit))
+    return tuple(files)
+
+
+def described(path: Path, root: Path, quantity: str, unit: str, sop_instance_uid: str = "") -> OutputFile:
+    """A written file as the report lists it."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return OutputFile(str(path.relative_to(root)), digest, quantity, unit, sop_instance_uid)
+
+
+def _storable(values: Any) -> NDArray[Any]:
+    """Masks as 0 and 1, everything else as float32."""
+    return values.astype(np.uint8) if values.dtype == np.bool_ else np.asarray(values, dtype=np.float32)
