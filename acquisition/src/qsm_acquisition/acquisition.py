@@ -1,7 +1,7 @@
 """The result of looking at headers: complete acquisitions, or refusals."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qsm_acquisition.frames import Component, FrameHeader, Vendor
 from qsm_acquisition.refusals import Refusal
@@ -48,6 +48,8 @@ class Acquisition:
     """Codes with a sentence each, e.g. 'ThinSlab: ...'."""
     duplicates_ignored: int = 0
     """Instances that repeat another with the same SOPInstanceUID (their pixels are compared when read)."""
+    alternatives: Mapping[Cell, tuple[FrameHeader, ...]] = field(default_factory=dict)
+    """Further images that claim a cell of `cells`; the reader compares pixels: the same is ignored, else refused."""
 
     @property
     def echo_count(self) -> int:

@@ -1,0 +1,140 @@
+"""Stored pixels of one file, frame by frame, whatever the transfer syntax.
+
+Only the image pixel attributes are parsed, and frames of a multi-frame object are read one at a time, so that
+a file of several hundred megabytes needs the memory of one frame.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.pixels import iter_pixels
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from qsm_recon.errors import InputError, TransientError
+
+LOSSLESS = frozenset(
+    {
+        ImplicitVRLittleEndian,
+        ExplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+        RLELossless,
+        JPEGLossless,
+        JPEGLosslessSV1,
+        JPEGLSLossless,
+        JPEG2000Lossless,
+        "1.2.840.10008.1.2.4.201",  # High-Throughput JPEG 2000, lossless
+        "1.2.840.10008.1.2.4.202",  # the same with RPCL options
+    }
+)
+"""Transfer syntaxes that keep every bit; any other is refused."""
+
+LOSSY_TAG = 0x00282110
+_DECODING_ERRORS = (ValueError, RuntimeError, AttributeError, EOFError, IndexError, KeyError, TypeError, MemoryError)
+
+
+def read_frames(
+    path: Path, frames: Sequence[int | None], shape: tuple[int, int], where: Sequence[str]
+) -> Iterator[NDArray[Any]]:
+    """The frames asked for, each (row, column), as stored (no rescale).
+
+    Parameters
+    ----------
+    path
+        A DICOM file.
+    frames
+        0-based frame numbers; None is the only frame of a classic instance.
+    shape
+        (rows, columns) that every frame must have.
+    where
+        Each frame in words, for messages.
+
+    Raises
+    ------
+    InputError
+        `LossyCompression`, `TruncatedPixels`, `InvalidPixels`.
+    TransientError
+        `InputUnreadable` where the file system fails.
+    """
+    indices = [f or 0 for f in frames]
+    done = 0
+    try:
+        for frame in _decode(path, indices, where[0]):
+            if frame.shape != shape:
+                raise InputError(
+                    "InvalidPixels",
+                    f"{where[done]}: the image decodes to {frame.shape}, expected {shape} (rows, columns).",
+                )
+            yield frame
+            done += 1
+    except _DECODING_ERRORS as error:
+        raise InputError(
+            "TruncatedPixels",
+            f"{where[min(done, len(where) - 1)]}: the pixel data cannot be decoded; the file is cut short or damaged.",
+        ) from error
+    except OSError as error:
+        raise TransientError("InputUnreadable", f"{where[0]}: the file cannot be read ({error.strerror}).") from error
+    if done != len(indices):
+        raise InputError("TruncatedPixels", f"{where[done]}: the file holds fewer frames than its header states.")
+
+
+def _decode(path: Path, indices: list[int], where: str) -> Iterator[NDArray[Any]]:
+    try:
+        syntax = read_file_meta_info(path).get("TransferSyntaxUID")
+    except InvalidDicomError:  # no preamble: legal in the wild, read as a whole below
+        syntax = None
+    if syntax is not None and syntax not in LOSSLESS:
+        raise _lossy(where, f"transfer syntax {syntax}")
+    if syntax is None or syntax == DeflatedExplicitVRLittleEndian:
+        yield from _decode_whole(path, indices, where)
+        return
+    header = Dataset()
+    with path.open("rb") as file:
+        for frame in iter_pixels(file, indices=indices, raw=True, ds_out=header, specific_tags=[LOSSY_TAG]):
+            if header.get("LossyImageCompression") == "01":
+                raise _lossy(where, "attribute (0028,2110)")
+            yield frame
+
+
+def _decode_whole(path: Path, indices: list[int], where: str) -> Iterator[NDArray[Any]]:
+    """Deflated files and files without a meta header cannot be read piecewise."""
+    ds = dcmread(path, force=True)
+    if ds.get("LossyImageCompression") == "01":
+        raise _lossy(where, "attribute (0028,2110)")
+    if "TransferSyntaxUID" not in ds.file_meta:
+        implicit, little = ds.original_encoding
+        ds.file_meta.TransferSyntaxUID = (
+            ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        )
+    yield from iter_pixels(ds, indices=indices, raw=True)
+
+
+def _lossy(where: str, by: str) -> InputError:
+    return InputError(
+        "LossyCompression", f"{where}: the pixels were compressed with loss ({by}); phase does not survive that."
+    )
+
+
+def read_header(path: Path) -> Dataset:
+    """Everything before the pixel data."""
+    with warnings.catch_warnings():
+        # The values are judged one by one where they are copied (`write`); reading must survive all of them.
+        warnings.simplefilter("ignore")
+        return dcmread(path, stop_before_pixels=True, force=True)

@@ -1,0 +1,284 @@
+"""An `Acquisition` (headers) becomes a `MultiEchoScan` (arrays): pixels decoded once, scaled by the vendor's rule.
+
+Order of work: volume after volume (echo, component), file after file within it. A volume is staged as
+(slice, row, column), the order the files have, and transposed once into (x, y, z); nothing larger than the
+result plus one or two volumes is ever held.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from qsm_acquisition.acquisition import Acquisition, Cell
+from qsm_acquisition.frames import Component, FrameHeader, Vendor
+
+from qsm_recon.dicom import phase, phase_checks
+from qsm_recon.dicom.geometry import VoxelGrid, voxel_grid
+from qsm_recon.dicom.pixels import read_frames, read_header
+from qsm_recon.errors import InputError
+from qsm_recon.qsm.progress import Progress, silent
+from qsm_recon.qsm.scan import MultiEchoScan
+
+WORKERS = 4
+"""Threads that read and decode; header parsing holds the interpreter lock, so more bring nothing."""
+
+MAGNITUDE_CORRELATION = 0.99
+"""A stated magnitude must agree with |real + i imaginary| at least this well."""
+
+
+@dataclass(frozen=True)
+class SourceReference:
+    """One image that went into the result."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    frame_number: int | None
+    """1-based as DICOM counts; None for a classic instance."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedScan:
+    """What was read, and what is needed to write a result that belongs to it."""
+
+    scan: MultiEchoScan
+    grid: VoxelGrid
+    acquisition: Acquisition
+    template: Dataset
+    """Header (no pixels) of the first slice's first-echo magnitude: patient, study, equipment."""
+    sources: tuple[tuple[SourceReference, ...], ...]
+    """Per slice, every image of every echo and component that was used."""
+    manifest_sha256: str
+    """Identity of the input: hash over every image's SOP Instance UID, frame, echo, slice and component."""
+    warnings: tuple[str, ...] = ()
+    """The acquisition's warnings, then those of reading."""
+
+
+def read_scan(acquisition: Acquisition, *, progress: Progress = silent) -> LoadedScan:
+    """Read all pixels of an acquisition whose frames' `source` are file paths.
+
+    Raises
+    ------
+    InputError
+        A reason and the echo, slice and component it concerns: `PhaseScaleUnknown`, `VendorUnsupported`,
+        `FilteredPhase`, `AmbiguousImages`, `TruncatedPixels`, `InvalidPixels`, `ConstantPixels`,
+        `LossyCompression`, `InconsistentGeometry`, `InvalidAttribute`.
+    TransientError
+        `InputUnreadable` where the file system fails.
+    """
+    grid = voxel_grid(acquisition)
+    sign = phase.field_sign(acquisition.vendor)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        reader = _Reader(acquisition, pool, progress)
+        duplicates = reader.compare_alternatives()
+        shape = (acquisition.echo_count, *grid.shape)
+        magnitude = np.empty(shape, dtype=np.float32)
+        phase_rad = np.empty(shape, dtype=np.float32)
+        for echo in range(acquisition.echo_count):
+            if {Component.REAL, Component.IMAGINARY} <= acquisition.components:
+                reader.complex_echo(echo, magnitude[echo], phase_rad[echo])
+            else:
+                reader.polar_echo(echo, magnitude[echo], phase_rad[echo])
+    if acquisition.vendor is Vendor.GE and phase_checks.signs_alternate(phase_checks.polar(magnitude[0], phase_rad[0])):
+        _turn_half(phase_rad[..., 1::2])
+        reader.warnings.append("SliceSignsAlternated: Every second slice carried the opposite sign; this was undone.")
+    if sign < 0:
+        np.negative(phase_rad, out=phase_rad)
+    if warning := phase_checks.check_span(phase_rad):
+        reader.warnings.append(warning)
+    phase_checks.check_not_filtered(magnitude, phase_rad)
+    scan = MultiEchoScan(
+        magnitude=magnitude,
+        phase_rad=phase_rad,
+        echo_times_s=acquisition.echo_times_s,
+        center_frequency_hz=acquisition.center_frequency_hz,
+        geometry=grid.geometry(),
+        bipolar_readout=acquisition.bipolar_readout,
+    )
+    return LoadedScan(
+        scan=scan,
+        grid=grid,
+        acquisition=acquisition,
+        template=read_header(Path(_template_frame(acquisition).source)),
+        sources=_sources(acquisition),
+        manifest_sha256=manifest_sha256(acquisition),
+        warnings=(*acquisition.warnings, *duplicates, *_once(reader.warnings)),
+    )
+
+
+def manifest_sha256(acquisition: Acquisition) -> str:
+    """Identity of an acquisition's images, whatever the order or the names of the files."""
+    digest = hashlib.sha256()
+    for (echo, index, component), header in sorted(acquisition.cells.items()):
+        line = f"{echo} {index} {component} {header.sop_instance_uid} {header.frame_index}\n"
+        digest.update(line.encode())
+    return digest.hexdigest()
+
+
+def in_words(cell: Cell) -> str:
+    """A cell as a person counts: 'echo 3, slice 17, phase'."""
+    echo, index, component = cell
+    return f"echo {echo + 1}, slice {index + 1}, {component}"
+
+
+@dataclass
+class _Reader:
+    """Reads volumes of one acquisition; keeps count for the progress, and the warnings."""
+
+    acquisition: Acquisition
+    pool: ThreadPoolExecutor
+    progress: Progress
+    warnings: list[str] = field(default_factory=list)
+    _done: int = 0
+
+    def polar_echo(self, echo: int, magnitude: NDArray[np.float32], phase_rad: NDArray[np.float32]) -> None:
+        """Fill one echo from stated magnitude and phase."""
+        magnitude[:] = self.volume(echo, Component.MAGNITUDE)
+        _check_magnitude(magnitude, echo)
+        phase_rad[:] = self.volume(echo, Component.PHASE)
+        phase_checks.check_range(phase_rad, f"echo {echo + 1}, phase")
+        phase_checks.wrap(phase_rad)
+
+    def complex_echo(self, echo: int, magnitude: NDArray[np.float32], phase_rad: NDArray[np.float32]) -> None:
+        """Fill one echo from real and imaginary parts; a stated magnitude, if any, must agree."""
+        real = self.volume(echo, Component.REAL)
+        imaginary = self.volume(echo, Component.IMAGINARY)
+        np.hypot(real, imaginary, out=magnitude)
+        np.arctan2(imaginary, real, out=phase_rad)
+        phase_checks.wrap(phase_rad)
+        del real, imaginary
+        if Component.MAGNITUDE in self.acquisition.components:
+            stated = self.volume(echo, Component.MAGNITUDE)
+            agreement = float(np.corrcoef(stated.reshape(-1), magnitude.reshape(-1))[0, 1])
+            if not agreement > MAGNITUDE_CORRELATION:
+                raise InputError(
+                    "InvalidPixels",
+                    f"echo {echo + 1}: the magnitude images do not belong to the real and imaginary ones "
+                    f"(correlation {agreement:.2f}).",
+                )
+        self._done += self._frames_of(echo, Component.PHASE)  # a stated phase, if any, is not needed
+
+    def volume(self, echo: int, component: Component) -> NDArray[np.float32]:
+        """One scaled volume as a (x, y, z) view of its (slice, row, column) staging array."""
+        a = self.acquisition
+        staged = np.empty((a.slice_count, a.rows, a.columns), dtype=np.float32)
+        cells = {(echo, index, component): a.cells[echo, index, component] for index in range(a.slice_count)}
+        scalings = {cell: self._scaling(cell, header) for cell, header in cells.items()}
+        self.warnings += [s.warning for s in scalings.values() if s.warning]
+
+        def fill(group: list[Cell]) -> int:
+            for cell, frame in zip(group, self._frames(group), strict=True):
+                to_real = scalings[cell].to_real
+                out = staged[cell[1]]
+                np.multiply(frame, np.float32(to_real.slope), out=out, casting="unsafe")
+                out += np.float32(to_real.intercept)
+            return len(group)
+
+        for count in self.pool.map(fill, _by_file(cells)):
+            self._advance(count)
+        _check_volume(staged, f"echo {echo + 1}, {component}")
+        return staged.transpose(2, 1, 0)
+
+    def compare_alternatives(self) -> tuple[str, ...]:
+        """Refuse cells whose further images differ in their pixels; say where they are the same."""
+        alternatives = self.acquisition.alternatives
+        for cell, others in sorted(alternatives.items()):
+            chosen = self._single(cell, self.acquisition.cells[cell])
+            for other in others:
+                if not np.array_equal(chosen, self._single(cell, other)):
+                    raise InputError(
+                        "AmbiguousImages",
+                        f"{in_words(cell)}: more than one image, and their pixels differ; it cannot be told which is meant.",
+                    )
+        count = sum(len(others) for others in alternatives.values())
+        return (f"DuplicateImages: {count} images repeat others pixel by pixel and were ignored.",) if count else ()
+
+    def _single(self, cell: Cell, header: FrameHeader) -> NDArray[Any]:
+        shape = (self.acquisition.rows, self.acquisition.columns)
+        scaling = self._scaling(cell, header).to_real
+        (frame,) = read_frames(Path(header.source), [header.frame_index], shape, [in_words(cell)])
+        return frame * np.float64(scaling.slope) + scaling.intercept
+
+    def _frames(self, group: list[Cell]) -> Iterator[NDArray[Any]]:
+        headers = [self.acquisition.cells[cell] for cell in group]
+        return read_frames(
+            Path(headers[0].source),
+            [h.frame_index for h in headers],
+            (self.acquisition.rows, self.acquisition.columns),
+            [in_words(cell) for cell in group],
+        )
+
+    def _scaling(self, cell: Cell, header: FrameHeader) -> phase.Scaling:
+        where = in_words(cell)
+        match cell[2]:
+            case Component.PHASE:
+                return phase.phase_scaling(header, self.acquisition.vendor, where)
+            case Component.REAL | Component.IMAGINARY:
+                return phase.complex_scaling(header, where)
+            case Component.MAGNITUDE:
+                return phase.intensity_scaling(header, where)
+
+    def _frames_of(self, echo: int, component: Component) -> int:
+        return sum(1 for cell in self.acquisition.cells if cell[0] == echo and cell[2] is component)
+
+    def _advance(self, count: int) -> None:
+        self._done += count
+        self.progress(self._done / len(self.acquisition.cells))
+
+
+def _by_file(cells: dict[Cell, FrameHeader]) -> list[list[Cell]]:
+    """Cells of one file together, in frame order: each file is opened once per volume and read forward."""
+    groups: dict[str, list[Cell]] = {}
+    for cell, header in cells.items():
+        groups.setdefault(header.source, []).append(cell)
+    return [sorted(group, key=lambda cell: cells[cell].frame_index or 0) for group in groups.values()]
+
+
+def _check_volume(volume: NDArray[np.float32], where: str) -> None:
+    low, high = float(volume.min()), float(volume.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError("InvalidPixels", f"{where}: there are values that are not numbers.")
+    if low == high:
+        raise InputError("ConstantPixels", f"{where}: every voxel has the same value; there is no image.")
+
+
+def _check_magnitude(volume: NDArray[np.float32], echo: int) -> None:
+    if float(volume.min()) < 0:
+        raise InputError(
+            "InvalidPixels", f"echo {echo + 1}, magnitude: there are negative values, so this is no magnitude."
+        )
+
+
+def _turn_half(phase_rad: NDArray[np.float32]) -> None:
+    """Add half a turn in place, staying in [-pi, pi]."""
+    pi = np.float32(np.pi)
+    phase_rad -= np.where(phase_rad > 0, pi, -pi)
+
+
+def _template_frame(acquisition: Acquisition) -> FrameHeader:
+    component = Component.MAGNITUDE if Component.MAGNITUDE in acquisition.components else Component.REAL
+    return acquisition.cells[0, 0, component]
+
+
+def _sources(acquisition: Acquisition) -> tuple[tuple[SourceReference, ...], ...]:
+    slices: list[list[SourceReference]] = [[] for _ in range(acquisition.slice_count)]
+    for (_, index, _), header in sorted(acquisition.cells.items()):
+        number = None if header.frame_index is None else header.frame_index + 1
+        slices[index].append(SourceReference(header.sop_class_uid, header.sop_instance_uid, number))
+    return tuple(tuple(references) for references in slices)
+
+
+def _once(warnings: list[str]) -> tuple[str, ...]:
+    """The first warning of each code, with the number of others: one sentence for a thousand slices."""
+    first: dict[str, str] = {}
+    count: dict[str, int] = {}
+    for warning in warnings:
+        code = warning.partition(":")[0]
+        first.setdefault(code, warning)
+        count[code] = count.get(code, 0) + 1
+    return tuple(w if count[c] == 1 else f"{w} ({count[c] - 1} more images alike.)" for c, w in first.items())
