@@ -1,0 +1,188 @@
+"""The physics as arrays: dipole, spherical mean, gradient, and their symbols in k-space.
+
+Spectra live on the half grid of a real FFT, shape (nx, ny, nz // 2 + 1), with k in cycles per mm. Every kernel here
+is real and even, so its spectrum is a real array.
+"""
+
+import math
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from qsm_recon.qsm import backend
+from qsm_recon.qsm.compiling import jit_parallel, parallel_range
+
+Array = Any
+Shape = tuple[int, int, int]
+Triple = tuple[float, float, float]
+
+SPHERE_SUBDIVISION = 10
+"""Sub-voxels per axis with which the surface of a spherical kernel is rendered."""
+
+
+def frequencies_per_mm(shape: Shape, voxel_size_mm: Triple) -> tuple[Any, Any, Any]:
+    """Spatial frequencies (cycles/mm, host, float64) along x, y, z, shaped to broadcast over the half spectrum."""
+    kx = np.fft.fftfreq(shape[0], voxel_size_mm[0])[:, None, None]
+    ky = np.fft.fftfreq(shape[1], voxel_size_mm[1])[None, :, None]
+    kz = np.fft.rfftfreq(shape[2], voxel_size_mm[2])[None, None, :]
+    return kx, ky, kz
+
+
+def dipole_kernel(shape: Shape, voxel_size_mm: Triple, b0_direction: Triple, xp: ModuleType | Any = np) -> Array:
+    """Spectrum of the unit dipole, D(k) = 1/3 - (k.b)^2 / |k|^2, D(0) = 0.
+
+    Parameters
+    ----------
+    shape : grid (x, y, z)
+    voxel_size_mm : voxel size in mm
+    b0_direction : unit vector of B0 in voxel axes
+    xp : array module of the result
+
+    Returns
+    -------
+    (nx, ny, nz // 2 + 1) float32 array
+        Multiplied with the spectrum of chi (ppm) it gives the spectrum of the relative field (ppm), Lorentz
+        sphere corrected. On the Nyquist planes of even sizes +k and -k are one sample: there D is the mean over
+        both signs, which keeps the kernel real and even for an oblique B0.
+
+    References
+    ----------
+    Salomir et al., Concepts Magn Reson B 2003, doi:10.1002/cmr.b.10083; Marques and Bowtell 2005,
+    doi:10.1002/cmr.b.20034.
+    """
+    k = frequencies_per_mm(shape, voxel_size_mm)
+    square = sum(f**2 for f in k)
+    along: Any = 0.0
+    unpaired: Any = 0.0
+    for f, n, b in zip(k, shape, b0_direction, strict=True):
+        nyquist = np.zeros(f.size, dtype=bool)
+        if n % 2 == 0:
+            nyquist[n // 2] = True
+        nyquist = nyquist.reshape(f.shape)
+        along = along + np.where(nyquist, 0.0, f * b)
+        unpaired = unpaired + np.where(nyquist, (f * b) ** 2, 0.0)
+    square[0, 0, 0] = 1.0
+    kernel = (1.0 / 3.0 - (along**2 + unpaired) / square).astype(np.float32)
+    kernel[0, 0, 0] = 0.0
+    return xp.asarray(kernel)
+
+
+def sphere_kernel(shape: Shape, voxel_size_mm: Triple, radius_mm: float, xp: ModuleType | Any = np) -> Array:
+    """Spectrum of the mean over a ball (spherical mean value), unit sum.
+
+    Voxels cut by the surface weigh with the part of them that is inside (10 x 10 x 10 sub-voxels).
+
+    Raises
+    ------
+    ValueError
+        Where the ball is wider than the grid.
+    """
+    reach = [math.ceil(radius_mm / h + 0.5) for h in voxel_size_mm]
+    if any(2 * r + 1 > n for r, n in zip(reach, shape, strict=True)):
+        raise ValueError(f"a ball of {radius_mm} mm does not fit the grid {shape} of {voxel_size_mm} mm voxels")
+    ball = np.zeros(shape, dtype=np.float32)
+    index = [np.arange(-r, r + 1) for r in reach]
+    ball[np.ix_(*index)] = _rendered_ball(index, voxel_size_mm, radius_mm)
+    return xp.asarray(np.ascontiguousarray(backend.rfftn(ball).real))
+
+
+def _rendered_ball(index: list[Any], voxel_size_mm: Triple, radius_mm: float) -> Any:
+    """Fraction of each voxel inside the ball about the origin, scaled to unit sum, float32."""
+    x, y, z = (c.ravel() * h for c, h in zip(np.meshgrid(*index, indexing="ij"), voxel_size_mm, strict=True))
+    distance = np.sqrt(x**2 + y**2 + z**2)
+    half_diagonal = 0.5 * math.sqrt(sum(h**2 for h in voxel_size_mm))
+    inside = (distance <= radius_mm).astype(np.float64)
+    shell = np.abs(distance - radius_mm) <= half_diagonal
+    sub = (np.arange(SPHERE_SUBDIVISION) + 0.5) / SPHERE_SUBDIVISION - 0.5
+    xs, ys, zs = ((c[shell][:, None] + sub * h) ** 2 for c, h in zip((x, y, z), voxel_size_mm, strict=True))
+    hits = np.zeros(int(shell.sum()))
+    for i in range(SPHERE_SUBDIVISION):
+        in_plane = xs[:, i, None] + ys
+        for j in range(SPHERE_SUBDIVISION):
+            hits += ((in_plane[:, j, None] + zs) <= radius_mm**2).sum(axis=1)
+    inside[shell] = hits / SPHERE_SUBDIVISION**3
+    return (inside / inside.sum()).reshape([len(i) for i in index]).astype(np.float32)
+
+
+def convolve(volume: Array, spectrum: Array) -> Array:
+    """Periodic convolution of a real volume with the kernel whose half spectrum is given."""
+    return backend.irfftn(backend.rfftn(volume) * spectrum, volume.shape)
+
+
+def laplacian_symbol(shape: Shape, voxel_size_mm: Triple, xp: ModuleType | Any = np) -> Array:
+    """Eigenvalues of minus the 7-point Laplacian, sum_c (2 - 2 cos(2 pi k_c h_c)) / h_c^2, float32, >= 0.
+
+    Equal to |E(k)|^2 with E the symbol of the forward differences, 1/mm^2.
+    """
+    parts = [
+        (2 - 2 * np.cos(2 * np.pi * k * h)) / h**2
+        for k, h in zip(frequencies_per_mm(shape, voxel_size_mm), voxel_size_mm, strict=True)
+    ]
+    return xp.asarray((parts[0] + parts[1] + parts[2]).astype(np.float32))
+
+
+def gradient(volume: Array, voxel_size_mm: Triple) -> Array:
+    """Forward differences per mm, (3, x, y, z); the last difference of each axis is 0 (Neumann)."""
+    xp = backend.namespace(volume)
+    result = xp.zeros((3, *volume.shape), dtype=volume.dtype)
+    for axis, h in enumerate(voxel_size_mm):
+        lower, upper = _pair(axis)
+        result[axis][lower] = (volume[upper] - volume[lower]) * volume.dtype.type(1 / h)
+    return result
+
+
+def gradient_adjoint(vectors: Array, voxel_size_mm: Triple) -> Array:
+    """Exact adjoint of `gradient` (minus the divergence): (3, x, y, z) -> (x, y, z)."""
+    xp = backend.namespace(vectors)
+    result = xp.zeros(vectors.shape[1:], dtype=vectors.dtype)
+    for axis, h in enumerate(voxel_size_mm):
+        lower, upper = _pair(axis)
+        flux = vectors[axis][lower] * vectors.dtype.type(1 / h)
+        result[lower] -= flux
+        result[upper] += flux
+    return result
+
+
+def weighted_laplacian(volume: Array, weights: Array, voxel_size_mm: Triple) -> Array:
+    """`gradient_adjoint(weights * gradient(volume))`, weights (3, x, y, z).
+
+    On the host one compiled pass does it (the array form needs about fifteen): this sits in the innermost loop
+    of the inversion.
+    """
+    if backend.is_device_array(volume):
+        return gradient_adjoint(weights * gradient(volume, voxel_size_mm), voxel_size_mm)
+    result = np.empty_like(volume)
+    inverse_square = np.array([1 / h**2 for h in voxel_size_mm], dtype=volume.dtype)
+    _weighted_laplacian_host(volume, weights, inverse_square, result)
+    return result
+
+
+@jit_parallel
+def _weighted_laplacian_host(x: Any, w: Any, c: Any, out: Any) -> None:
+    nx, ny, nz = x.shape
+    for i in parallel_range(nx):
+        for j in range(ny):
+            for k in range(nz):
+                here = x[i, j, k]
+                total = x.dtype.type(0)
+                if i + 1 < nx:
+                    total += c[0] * w[0, i, j, k] * (here - x[i + 1, j, k])
+                if i > 0:
+                    total += c[0] * w[0, i - 1, j, k] * (here - x[i - 1, j, k])
+                if j + 1 < ny:
+                    total += c[1] * w[1, i, j, k] * (here - x[i, j + 1, k])
+                if j > 0:
+                    total += c[1] * w[1, i, j - 1, k] * (here - x[i, j - 1, k])
+                if k + 1 < nz:
+                    total += c[2] * w[2, i, j, k] * (here - x[i, j, k + 1])
+                if k > 0:
+                    total += c[2] * w[2, i, j, k - 1] * (here - x[i, j, k - 1])
+                out[i, j, k] = total
+
+
+def _pair(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Index of every voxel but the last, and of every voxel but the first, along `axis`."""
+    lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
+    upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+    return lower, upper
