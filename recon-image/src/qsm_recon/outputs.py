@@ -3,8 +3,6 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,7 +62,8 @@ def write_volumes(
     files = []
     for volume in VOLUMES:
         path = folder / (f"{volume.bids}.nii.gz" if bids else f"{volume.plain}.nii")
-        write_volume(path, _storable(getattr(result, volume.attribute)), affine_ras_mm)
+        description = f"{volume.quantity}, {volume.unit}" if volume.unit else volume.quantity
+        write_volume(path, getattr(result, volume.attribute), affine_ras_mm, description=description)
         files.append(described(path, root, volume.quantity, volume.unit))
     return tuple(files)
 
@@ -76,6 +75,44 @@ def described(path: Path, root: Path, quantity: str, unit: str, sop_instance_uid
     return OutputFile(str(path.relative_to(root)), digest, quantity, unit, sop_instance_uid)
 
 
-def _storable(values: Any) -> NDArray[Any]:
-    """Masks as 0 and 1, everything else as float32."""
-    return values.astype(np.uint8) if values.dtype == np.bool_ else np.asarray(values, dtype=np.float32)
+
+def write_dicom(
+    root: Path, loaded: LoadedScan, result: Reconstruction, recipe: Recipe
+) -> tuple[OutputFile, ...]:
+    """Susceptibility and R2* as derived DICOM series in `root`/dicom.
+
+    Parameters
+    ----------
+    root
+        Output folder.
+    loaded
+        The scan as read: patient, study and geometry of the new series.
+    result
+        On the host.
+    recipe
+        Which the series' UIDs and derivation text name.
+    """
+    run = RunIdentity(
+        recipe=recipe.config.name,
+        recipe_sha256=recipe.sha256,
+        code_version=program_version(),
+        derivation=derivation(result, recipe),
+    )
+    files: list[OutputFile] = []
+    for kind, volume, name, quantity, unit in (
+        (MapKind.CHI, result.chi_ppm, "chi", "susceptibility", "ppb"),
+        (MapKind.R2STAR, result.r2star_per_s, "r2star", "R2*", "1/s"),
+    ):
+        series = write_series(volume, kind, loaded, run, root / "dicom" / name)
+        files += [described(path, root, quantity, unit, uid) for path, uid in _with_uids(series)]
+    return tuple(files)
+
+
+def derivation(result: Reconstruction, recipe: Recipe) -> str:
+    """The method in words, for DerivationDescription."""
+    config = recipe.config
+    return (
+        f"Field {config.field_mapping.method}; mask {config.masking.method}; unwrapping {config.unwrapping.method}; "
+        f"background {config.background.method}; inversion {config.inversion.method}; reference "
+        f"{result.reference_region}, {result.quality.reference_offset_ppb:+.1f} ppb subtracted."
+    )

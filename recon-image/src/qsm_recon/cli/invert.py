@@ -57,7 +57,7 @@ def command(
     geometry = volumes.geometry(local, voxel_size_mm, b0_direction)
     with watching(quiet=quiet) as observer, StageClock(observer).stage("inversion") as progress:
         inversion = invert(
-            local.values * np.float32(factor),
+            local.array * np.float32(factor),
             inside,
             geometry,
             config.inversion,
@@ -68,7 +68,7 @@ def command(
         )
         referenced = reference(inversion.chi_ppm, inversion.mask, fluid, config.referencing)
     with new_file(output) as staging:
-        write_volume(staging, referenced.chi_ppm, local.affine_ras_mm)
+        write_volume(staging, referenced.chi_ppm, local.affine, description="susceptibility, ppm")
     facts = {"reference_region": referenced.region, "reference_offset_ppm": referenced.offset_ppm}
     notes = (*inversion.warnings, *referenced.warnings)
     options.finish(facts, notes, output, quiet=quiet, as_json=as_json)

@@ -33,5 +33,5 @@ def command(*, recipe_name: str, output: Path, quiet: bool, as_json: bool, **sca
         with clock.stage("masking") as progress:
             brain = make_mask(scan, fit, config.masking, progress)
     with new_file(output) as staging:
-        write_volume(staging, brain.mask.astype(np.uint8), witness.affine_ras_mm)
+        write_volume(staging, brain.mask, witness.affine, description="brain mask")
     options.finish(dict(brain.quality), brain.warnings, output, quiet=quiet, as_json=as_json)

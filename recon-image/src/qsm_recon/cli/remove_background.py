@@ -48,7 +48,7 @@ def command(
     geometry = volumes.geometry(total, voxel_size_mm, b0_direction)
     with watching(quiet=quiet) as observer, StageClock(observer).stage("background") as progress:
         local = remove_background(
-            total.values * np.float32(factor),
+            total.array * np.float32(factor),
             inside,
             None if noise_field is None else noise_field * np.float32(factor),
             geometry,
@@ -56,8 +56,8 @@ def command(
             progress,
         )
     with new_file(output) as staging:
-        write_volume(staging, local.local_field_ppm, total.affine_ras_mm)
+        write_volume(staging, local.local_field_ppm, total.affine, description="local field, ppm of B0")
     if mask_output is not None:
         with new_file(mask_output) as staging:
-            write_volume(staging, local.mask.astype(np.uint8), total.affine_ras_mm)
+            write_volume(staging, local.mask, total.affine, description="mask of the local field")
     options.finish({}, local.warnings, output, quiet=quiet, as_json=as_json)

@@ -37,14 +37,14 @@ def command(
     """Remove 2 pi jumps from a phase volume."""
     config = recipes.load(recipe_name).config
     wrapped = volumes.read_3d(phase, "--phase")
-    volumes.check_phase(wrapped.values)
+    volumes.check_phase(wrapped.array)
     inside = volumes.read_mask(mask, "--mask", wrapped)
     noise_rad = volumes.read_beside(noise, "--noise", wrapped, finite=False)
     if noise_rad is None:
-        noise_rad = np.ones(wrapped.values.shape, dtype=np.float32)
+        noise_rad = np.ones(wrapped.array.shape, dtype=np.float32)
     geometry = volumes.geometry(wrapped, voxel_size_mm, b0_direction)
     with watching(quiet=quiet) as observer, StageClock(observer).stage("unwrapping") as progress:
-        unwrapped = unwrap(wrapped.values, inside, noise_rad, geometry, config.unwrapping, progress)
+        unwrapped = unwrap(wrapped.array, inside, noise_rad, geometry, config.unwrapping, progress)
     with new_file(output) as staging:
-        write_volume(staging, unwrapped, wrapped.affine_ras_mm)
+        write_volume(staging, unwrapped, wrapped.affine, description="unwrapped phase, rad")
     options.finish({}, (), output, quiet=quiet, as_json=as_json)

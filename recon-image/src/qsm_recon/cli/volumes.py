@@ -1,6 +1,7 @@
 """NIfTI volumes of the stage commands: read, check that they belong together, say what is wrong in words."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +20,20 @@ PHASE_TOLERANCE = 1.01
 
 
 def read_3d(path: Path, option: str, *, finite: bool = True) -> Volume:
-    """One volume (x, y, z); a fourth axis of length one is tolerated."""
+    """One volume (x, y, z)."""
     volume = read_volume(path)
-    values = volume.values
-    while values.ndim > 3 and values.shape[-1] == 1:
-        values = values[..., 0]
-    if values.ndim != 3:
-        raise InputError("ShapeMismatch", f"{option} must be one volume (x, y, z), it has shape {values.shape}")
-    if finite and not np.isfinite(values).all():
+    if volume.array.ndim != 3:
+        raise InputError("ShapeMismatch", f"{option} must be one volume (x, y, z), it has shape {volume.array.shape}")
+    if finite and not np.isfinite(volume.array).all():
         raise InputError("NotFinite", f"{option} holds values that are no numbers (NaN or infinity)")
-    return Volume(values, volume.affine_ras_mm)
+    return volume
 
 
 def read_mask(path: Path, option: str, like: Volume) -> Array:
     """A mask (x, y, z) bool on the grid of `like`: every voxel that is not zero belongs to it."""
     volume = read_3d(path, option)
     same_grid(option, volume, like)
-    mask = np.asarray(volume.values != 0)
+    mask = np.asarray(volume.array != 0)
     if not mask.any():
         raise InputError("EmptyMask", f"{option} is empty: every voxel is zero")
     return mask
@@ -47,7 +45,7 @@ def read_beside(path: Path | None, option: str, like: Volume, *, finite: bool = 
         return None
     volume = read_3d(path, option, finite=finite)
     same_grid(option, volume, like)
-    return volume.values
+    return volume.array
 
 
 def read_magnitude(path: Path | None, option: str, like: Volume) -> Array | None:
@@ -55,12 +53,12 @@ def read_magnitude(path: Path | None, option: str, like: Volume) -> Array | None
     if path is None:
         return None
     volume = read_volume(path)
-    if volume.values.ndim == 4:
-        volume = Volume(np.sqrt(np.sum(volume.values.astype(np.float32) ** 2, axis=3)), volume.affine_ras_mm)
-    if not np.isfinite(volume.values).all():
+    if volume.array.ndim == 4:
+        volume = replace(volume, array=np.sqrt(np.sum(volume.array**2, axis=3)))
+    if not np.isfinite(volume.array).all():
         raise InputError("NotFinite", f"{option} holds values that are no numbers (NaN or infinity)")
     same_grid(option, volume, like)
-    return volume.values
+    return volume.array
 
 
 def read_echoes(
@@ -95,28 +93,28 @@ def read_echoes(
     """
     magnitude, phase = read_volume(magnitude_path), read_volume(phase_path)
     for option, volume in (("--magnitude", magnitude), ("--phase", phase)):
-        if volume.values.ndim != 4:
+        if volume.array.ndim != 4:
             raise InputError(
-                "ShapeMismatch", f"{option} must have four axes (x, y, z, echo), it has shape {volume.values.shape}"
+                "ShapeMismatch", f"{option} must have four axes (x, y, z, echo), it has shape {volume.array.shape}"
             )
-        if not np.isfinite(volume.values).all():
+        if not np.isfinite(volume.array).all():
             raise InputError("NotFinite", f"{option} holds values that are no numbers (NaN or infinity)")
-        if float(np.ptp(volume.values)) == 0:
+        if float(np.ptp(volume.array)) == 0:
             raise InputError("ConstantVolume", f"{option} has the same value everywhere: this is no image")
     same_grid("--phase", phase, magnitude)
-    if magnitude.values.shape[3] != len(echo_times_s):
+    if magnitude.array.shape[3] != len(echo_times_s):
         raise InputError(
             "EchoCountMismatch",
-            f"--echo-times-s names {len(echo_times_s)} echoes, --magnitude holds {magnitude.values.shape[3]}",
+            f"--echo-times-s names {len(echo_times_s)} echoes, --magnitude holds {magnitude.array.shape[3]}",
         )
     check_echo_times(echo_times_s)
-    check_phase(phase.values)
-    if float(magnitude.values.min()) < 0:
+    check_phase(phase.array)
+    if float(magnitude.array.min()) < 0:
         raise InputError("InvalidMagnitude", "--magnitude holds negative values: is it a real part or a phase?")
-    witness = Volume(magnitude.values[..., 0], magnitude.affine_ras_mm)
+    witness = replace(magnitude, array=magnitude.array[..., 0])
     scan = MultiEchoScan(
-        magnitude=_echo_first(magnitude.values),
-        phase_rad=_echo_first(phase.values),
+        magnitude=_echo_first(magnitude.array),
+        phase_rad=_echo_first(phase.array),
         echo_times_s=echo_times_s,
         center_frequency_hz=units.center_frequency_hz(field_strength_t),
         geometry=geometry(witness, voxel_size_mm, b0_direction),
@@ -162,9 +160,9 @@ def geometry(
 
 def same_grid(option: str, volume: Volume, like: Volume) -> None:
     """Refuse volumes of other shape or place: they would be combined voxel by voxel."""
-    if volume.values.shape[:3] != like.values.shape[:3]:
+    if volume.array.shape[:3] != like.array.shape[:3]:
         raise InputError(
-            "ShapeMismatch", f"{option} has shape {volume.values.shape[:3]}, the others {like.values.shape[:3]}"
+            "ShapeMismatch", f"{option} has shape {volume.array.shape[:3]}, the others {like.array.shape[:3]}"
         )
 
 
