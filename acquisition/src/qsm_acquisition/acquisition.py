@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from qsm_acquisition.frames import Component, FrameHeader, Vendor
 from qsm_acquisition.refusals import Refusal
+from qsm_acquisition.vendors import VENDORS, VendorDialect
 
 Cell = tuple[int, int, Component]
 """(echo index from 0, slice index from 0, component)."""
@@ -48,8 +49,27 @@ class Acquisition:
     """Codes with a sentence each, e.g. 'ThinSlab: ...'."""
     duplicates_ignored: int = 0
     """Instances that repeat another with the same SOPInstanceUID (their pixels are compared when read)."""
+    duplicates: tuple[tuple[str, str], ...] = ()
+    """(source used, source that repeats its SOPInstanceUID): headers agree, pixels must be found equal too."""
     alternatives: Mapping[Cell, tuple[FrameHeader, ...]] = field(default_factory=dict)
-    """Further images that claim a cell of `cells`; the reader compares pixels: the same is ignored, else refused."""
+    """Other images for a cell that look like the same one sent again under a new SOPInstanceUID.
+
+    The reader compares pixels: equal ones are tolerated and said, different ones make the acquisition
+    `AmbiguousImages`.
+    """
+
+    @property
+    def dialect(self) -> VendorDialect:
+        """The vendor's dialect: sign of the field, slice alternation."""
+        return VENDORS[self.vendor]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every instance the acquisition is made of, duplicates and alternatives included, sorted."""
+        used = {frame.source for frame in self.cells.values()}
+        used |= {frame.source for frames in self.alternatives.values() for frame in frames}
+        used |= {repeat for _, repeat in self.duplicates}
+        return tuple(sorted(used))
 
     @property
     def echo_count(self) -> int:

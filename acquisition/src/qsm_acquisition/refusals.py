@@ -52,3 +52,5 @@ class Refusal:
     """Series concerned, sorted; empty for single files that are no DICOM."""
     instance_count: int = 0
     """Number of instances (files) concerned."""
+    sources: tuple[str, ...] = ()
+    """The caller's names of those instances, sorted; a path may hold a name, so this is not for messages."""

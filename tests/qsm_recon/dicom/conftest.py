@@ -12,6 +12,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
 from qsm_acquisition.acquisition import Acquisition, Cell
 from qsm_acquisition.frames import Component, FrameHeader, Rescale, Vendor
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from qsm_acquisition.acquisition import Acquisition
 
+from qsm_acquisition.acquisition import Acquisition
 from qsm_recon.errors import InputError
 from qsm_recon.qsm.scan import Geometry, norm3
 
@@ -101,7 +101,7 @@ def voxel_grid(acquisition: Acquisition) -> VoxelGrid:
     if np.abs(gram).max() > SHEAR_TOLERANCE:
         raise InputError(
             "InconsistentGeometry",
-            "Rows, columns and slice positions are not at right angles to each other (sheared or gantry-tilted volume).",
+            "Rows, columns and slice positions are not at right angles to each other (a sheared volume).",
         )
     if np.linalg.det(grid.axes) < 0:
         raise ValueError("slice positions must grow along row_cosines x column_cosines")

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from qsm_acquisition.frames import FrameHeader, Rescale, Vendor
-
 from qsm_recon.errors import InputError
 
 FIELD_SIGN: Mapping[Vendor, int] = MappingProxyType(
@@ -47,7 +46,7 @@ class LinearMap:
         return self.slope * stored + self.intercept
 
     def times(self, factor: float) -> "LinearMap":
-        """This map followed by a factor."""
+        """The same map followed by a factor."""
         return LinearMap(self.slope * factor, self.intercept * factor)
 
 

@@ -175,7 +175,7 @@ def check_not_filtered(magnitude: Volume, phase_rad: Volume) -> None:
 
 
 def polar(magnitude: Volume, phase_rad: Volume) -> ComplexVolume:
-    """magnitude * exp(i phase), complex64."""
+    """Magnitude * exp(i phase), complex64."""
     out = np.empty(magnitude.shape, dtype=np.complex64)
     out.real = magnitude * np.cos(phase_rad)
     out.imag = magnitude * np.sin(phase_rad)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+
 from qsm_acquisition.acquisition import Acquisition, Cell
 from qsm_acquisition.frames import Component, FrameHeader, Vendor
-
 from qsm_recon.dicom import phase, phase_checks
 from qsm_recon.dicom.geometry import VoxelGrid, voxel_grid
 from qsm_recon.dicom.pixels import read_frames, read_header
@@ -193,7 +193,7 @@ class _Reader:
                 if not np.array_equal(chosen, self._single(cell, other)):
                     raise InputError(
                         "AmbiguousImages",
-                        f"{in_words(cell)}: more than one image, and their pixels differ; it cannot be told which is meant.",
+                        f"{in_words(cell)}: several images, and their pixels differ; it cannot be told which is meant.",
                     )
         count = sum(len(others) for others in alternatives.values())
         return (f"DuplicateImages: {count} images repeat others pixel by pixel and were ignored.",) if count else ()

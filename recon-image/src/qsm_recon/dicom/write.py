@@ -142,7 +142,7 @@ def write_series(
         folder.mkdir(parents=True, exist_ok=True)
         for index in range(stored.shape[2]):
             path = folder / f"{kind.value.name.lower()}_{index + 1:04d}.dcm"
-            _save(_slice(base, stored[:, :, index], index, kind, loaded, run), path)
+            _save(_slice(base, stored[:, :, index], index, kind=kind, loaded=loaded, run=run), path)
             paths.append(path)
     except OSError as error:
         raise _output_error(error) from error
@@ -275,7 +275,7 @@ def _equipment(run: RunIdentity, now: datetime) -> Sequence:
 
 
 def _slice(
-    base: Dataset, stored: NDArray[np.int16], index: int, kind: MapKind, loaded: LoadedScan, run: RunIdentity
+    base: Dataset, stored: NDArray[np.int16], index: int, *, kind: MapKind, loaded: LoadedScan, run: RunIdentity
 ) -> Dataset:
     """One image: `stored` is (x, y), DICOM's pixels are (row, column) = (y, x)."""
     ds = Dataset()

@@ -1,0 +1,86 @@
+"""Orthanc's full tag JSON (`/instances/{id}/tags`) as a pydicom dataset.
+
+The `?simplify` form is lossy (names instead of tags, private ones gone) and is not accepted. Values become raw
+elements, so nothing is converted, and nothing can fail, before somebody asks for it.
+"""
+
+import base64
+import binascii
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydicom.datadict import dictionary_VR, private_dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as DicomSequence
+from pydicom.tag import BaseTag
+
+_INTEGERS = {"US": "<H", "SS": "<h", "UL": "<L", "SL": "<l", "UV": "<Q", "SV": "<q", "US or SS": "<h"}
+_FLOATS = {"FL": "<f", "FD": "<d"}
+_DATA_URI = "data:application/octet-stream;base64,"
+
+
+def from_orthanc_tags(tags: Mapping[str, Any]) -> Dataset:
+    """Dataset from `{"0008,0060": {"Name": ..., "Type": "String", "Value": "MR"}, ...}`, sequences included.
+
+    Elements that Orthanc cuts off (type TooLong, Null) or that are no such record are left out.
+
+    Raises
+    ------
+    ValueError
+        If a key is no tag of the form `gggg,eeee`: it is the simplified JSON, or no tag JSON at all.
+    """
+    dataset = Dataset()
+    for key, entry in tags.items():
+        tag = _tag(key)
+        if not isinstance(entry, Mapping):
+            continue
+        value = entry.get("Value")
+        if entry.get("Type") == "Sequence" and isinstance(value, Sequence):
+            children = [from_orthanc_tags(item) for item in value if isinstance(item, Mapping)]
+            dataset[tag] = DataElement(tag, "SQ", DicomSequence(children))
+        elif entry.get("Type") in ("String", "Binary") and isinstance(value, str):
+            vr = _vr(tag, str(entry.get("PrivateCreator", "")))
+            vr, content = _encode(value, vr)
+            dataset[tag] = RawDataElement(
+                tag, vr, len(content), content, 0, is_implicit_VR=False, is_little_endian=True
+            )
+    return dataset
+
+
+def _tag(key: str) -> BaseTag:
+    group, _, element = key.partition(",")
+    if len(group) != 4 or len(element) != 4:
+        raise ValueError("not Orthanc's full tag JSON: keys must be like '0008,0060' (ask without ?simplify)")
+    return BaseTag(int(group, 16) << 16 | int(element, 16))
+
+
+def _vr(tag: BaseTag, creator: str) -> str:
+    try:
+        return private_dictionary_VR(tag, creator) if tag.is_private and creator else dictionary_VR(tag)
+    except KeyError:
+        return "LO" if tag.is_private else "UN"
+
+
+def _encode(value: str, vr: str) -> tuple[str, bytes]:
+    """VR and bytes of a value as it would stand in a little-endian file."""
+    if value.startswith(_DATA_URI):
+        try:
+            return vr, base64.b64decode(value.removeprefix(_DATA_URI), validate=True)
+        except (binascii.Error, ValueError):
+            return vr, b""
+    parts = value.split("\\")
+    try:
+        if vr in _INTEGERS:
+            letter = _INTEGERS[vr]
+            if vr == "US or SS" and any(int(part) > 0x7FFF for part in parts):
+                letter = "<H"
+            return ("US" if letter == "<H" else "SS") if vr == "US or SS" else vr, b"".join(
+                struct.pack(letter, int(part)) for part in parts
+            )
+        if vr in _FLOATS:
+            return vr, b"".join(struct.pack(_FLOATS[vr], float(part)) for part in parts)
+    except (ValueError, struct.error, OverflowError):
+        return "LO", value.encode()
+    return ("LO" if vr in ("UN", "SQ") else vr), value.encode()

@@ -1,0 +1,117 @@
+"""NIfTI in, NIfTI out, for researchers: arrays in voxel order (x, y, z[, echo]), affine in RAS mm.
+
+Arrays are not flipped: the affine alone tells where the voxels are. Files are the same bytes for the same
+volume (no time stamp in the gzip header).
+"""
+
+import errno
+import gzip
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from qsm_recon.errors import InputError, TransientError, UsageError
+
+COMPRESSION = 4
+"""zlib level of `.nii.gz`: float noise hardly compresses, and higher levels only take longer."""
+
+_DESCRIPTION_BYTES = 79
+_SPATIAL = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A volume and where it lies."""
+
+    array: NDArray[np.float32]
+    """(x, y, z) or (x, y, z, echo), scaled as the header states."""
+    affine: NDArray[np.float64]
+    """(4, 4): voxel index to RAS mm."""
+    voxel_size_mm: tuple[float, float, float]
+    """Distance between voxel centres along (x, y, z)."""
+
+
+def read_volume(path: Path) -> Volume:
+    """Read `.nii` or `.nii.gz`; a scale slope that is zero or not a number means unscaled, as the format says.
+
+    Raises
+    ------
+    UsageError
+        There is no such file, or it may not be read.
+    InputError
+        `Unreadable` for what is no NIfTI or is cut short; `InvalidPixels` for other than 3 or 4 axes or
+        complex or colour voxels; `InvalidAttribute` for voxel sizes that are not positive.
+    """
+    name = path.name
+    if not path.is_file():
+        raise UsageError(f"There is no file {name}.")
+    try:
+        image = nib.load(path)
+        if not isinstance(image, nib.Nifti1Image):
+            raise InputError("Unreadable", f"{name} is no NIfTI file.")
+        if image.get_data_dtype().kind not in "iufb":
+            raise InputError("InvalidPixels", f"{name} holds complex or colour voxels; a real volume is expected.")
+        array = np.asanyarray(image.dataobj).astype(np.float32, copy=False)
+    except (ImageFileError, HeaderDataError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError("Unreadable", f"{name} is no NIfTI file, or is damaged or cut short.") from error
+    except OSError as error:
+        # nibabel reports a short file as an OSError without a number; the system's own have one.
+        if error.errno is None:
+            raise InputError("Unreadable", f"{name} is cut short.") from error
+        raise UsageError(f"{name} cannot be read: {error.strerror}.") from error
+    while array.ndim > _SPATIAL and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim not in (_SPATIAL, _SPATIAL + 1):
+        raise InputError("InvalidPixels", f"{name} has {array.ndim} axes; (x, y, z) or (x, y, z, echo) is expected.")
+    affine = np.asarray(image.affine, dtype=np.float64)
+    x, y, z = (float(v) for v in np.linalg.norm(affine[:3, :3], axis=0))
+    if not all(np.isfinite(v) and v > 0 for v in (x, y, z)):
+        raise InputError("InvalidAttribute", f"{name} states voxel sizes of {x:g}, {y:g}, {z:g} mm.")
+    return Volume(np.ascontiguousarray(array), affine, (x, y, z))
+
+
+def write_volume(path: Path, volume: NDArray[Any], affine_ras_mm: NDArray[np.float64], *, description: str) -> None:
+    """Write a volume as float32 (masks as uint8); compressed where the name ends in `.gz`.
+
+    Parameters
+    ----------
+    path
+        `.nii` or `.nii.gz`; an existing file is replaced.
+    volume
+        (x, y, z) or (x, y, z, echo), bool or real.
+    affine_ras_mm
+        (4, 4) voxel index to RAS mm.
+    description
+        What it is and its unit, in the header's `descrip` (cut at 79 bytes).
+
+    Raises
+    ------
+    UsageError
+        A name with another extension, or a place that cannot be written to.
+    TransientError
+        `OutputFull` where the disk is full.
+    """
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise UsageError(f"{path.name} must end in .nii or .nii.gz.")
+    stored = volume.astype(np.uint8 if volume.dtype == np.bool_ else np.float32, copy=False)
+    image = nib.Nifti1Image(stored, affine_ras_mm)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(affine_ras_mm, code="scanner")
+    image.set_qform(affine_ras_mm, code="scanner")
+    image.header["descrip"] = description.encode("ascii", "replace")[:_DESCRIPTION_BYTES]
+    content = image.to_bytes()
+    if path.name.endswith(".gz"):
+        content = gzip.compress(content, COMPRESSION, mtime=0)
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise TransientError("OutputFull", f"The disk is full; {path.name} was not written.") from error
+        raise UsageError(f"{path.name} cannot be written: {error.strerror}.") from error
