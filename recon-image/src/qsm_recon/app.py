@@ -56,10 +56,13 @@ def run(
                 loaded = read_scan(acquisition, progress=progress)
             result = _reconstruct(loaded.scan, method, clock, None)
             with clock.stage("write"):
-                files = _write_maps(place, loaded, result, method, nifti=nifti)
+                files, notes = outputs.write_dicom(place, loaded, result, method.recipe)
+                if nifti:
+                    affine_ras = loaded.grid.affine_ras_mm
+                    files += outputs.write_volumes(place / "nifti", place, result, affine_ras, bids=True)
             scan_facts = {**facts.of_scan(loaded.scan), **facts.of_acquisition(acquisition)}
             affine = loaded.grid.affine_lps_mm
-            reports.append(_report(place, result, method, clock, scan_facts, files, affine, loaded.warnings))
+            reports.append(_report(place, result, method, clock, scan_facts, files, affine, (*loaded.warnings, *notes)))
             clock = StageClock(observer)
     return reports
 
@@ -107,15 +110,6 @@ def _places(staging: Path, chosen: tuple[Acquisition, ...]) -> Iterator[tuple[Pa
         place = staging / str(number)
         place.mkdir()
         yield place, acquisition
-
-
-def _write_maps(
-    place: Path, loaded: LoadedScan, result: Reconstruction, method: Method, *, nifti: bool
-) -> tuple[OutputFile, ...]:
-    files = outputs.write_dicom(place, loaded, result, method.recipe)
-    if nifti:
-        files += outputs.write_volumes(place / "nifti", place, result, loaded.grid.affine_ras_mm, bids=True)
-    return files
 
 
 def _report(

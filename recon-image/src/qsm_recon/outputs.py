@@ -6,9 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from qsm_recon.dicom.read import LoadedScan
+from qsm_recon.dicom.uids import RunIdentity
+from qsm_recon.dicom.write import MapKind, write_series
 from qsm_recon.nifti import write_volume
 from qsm_recon.qsm.pipeline import Reconstruction
-from qsm_recon.report.document import OutputFile
+from qsm_recon.recipes import Recipe
+from qsm_recon.report.document import OutputFile, program_version
 
 
 @dataclass(frozen=True)
@@ -68,18 +72,17 @@ def write_volumes(
     return tuple(files)
 
 
-def described(path: Path, root: Path, quantity: str, unit: str, sop_instance_uid: str = "") -> OutputFile:
+def described(path: Path, root: Path, quantity: str, unit: str, series_uid: str = "") -> OutputFile:
     """A written file as the report lists it."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return OutputFile(str(path.relative_to(root)), digest, quantity, unit, sop_instance_uid)
-
+    return OutputFile(str(path.relative_to(root)), digest, quantity, unit, series_uid)
 
 
 def write_dicom(
     root: Path, loaded: LoadedScan, result: Reconstruction, recipe: Recipe
-) -> tuple[OutputFile, ...]:
-    """Susceptibility and R2* as derived DICOM series in `root`/dicom.
+) -> tuple[tuple[OutputFile, ...], tuple[str, ...]]:
+    """Files and warnings: susceptibility and R2* as derived DICOM series in `root`/dicom.
 
     Parameters
     ----------
@@ -99,13 +102,16 @@ def write_dicom(
         derivation=derivation(result, recipe),
     )
     files: list[OutputFile] = []
+    warnings: list[str] = []
     for kind, volume, name, quantity, unit in (
         (MapKind.CHI, result.chi_ppm, "chi", "susceptibility", "ppb"),
         (MapKind.R2STAR, result.r2star_per_s, "r2star", "R2*", "1/s"),
     ):
         series = write_series(volume, kind, loaded, run, root / "dicom" / name)
-        files += [described(path, root, quantity, unit, uid) for path, uid in _with_uids(series)]
-    return tuple(files)
+        files += [described(path, root, quantity, unit, series.series_instance_uid) for path in series.paths]
+        if series.clipped_voxels:
+            warnings.append(f"ValuesClipped: {series.clipped_voxels} voxels of {quantity} exceed the stored range.")
+    return tuple(files), tuple(warnings)
 
 
 def derivation(result: Reconstruction, recipe: Recipe) -> str:

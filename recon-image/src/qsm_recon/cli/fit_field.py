@@ -35,8 +35,23 @@ def command(*, recipe_name: str, output: Path, quiet: bool, as_json: bool, **sca
         fit = fit_field(scan, config.field_mapping, progress)
     facts = {"echo_spacing_s": fit.echo_spacing_s, "noise_sd": fit.noise_sd, "warnings": list(fit.warnings)}
     with new_folder(output) as staging:
-        write_volume(staging / "phase_slope.nii.gz", fit.phase_slope_rad, witness.affine, description="phase over one echo spacing, wrapped, rad")
-        write_volume(staging / "noise.nii.gz", fit.noise_rad, witness.affine, description="standard deviation of the phase slope, rad")
-        write_volume(staging / "residual.nii.gz", fit.residual, witness.affine, description="misfit of the complex fit, 1 is noise")
+        write_volume(
+            staging / "phase_slope.nii.gz",
+            fit.phase_slope_rad,
+            witness.affine,
+            description="phase over one echo spacing, wrapped, rad",
+        )
+        write_volume(
+            staging / "noise.nii.gz",
+            fit.noise_rad,
+            witness.affine,
+            description="standard deviation of the phase slope, rad",
+        )
+        write_volume(
+            staging / "residual.nii.gz",
+            fit.residual,
+            witness.affine,
+            description="misfit of the complex fit, 1 is noise",
+        )
         (staging / "fit.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     options.finish(facts, fit.warnings, output, quiet=quiet, as_json=as_json)

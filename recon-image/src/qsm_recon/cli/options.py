@@ -16,6 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False, readable=True, path_type=Path)
+EXISTING_PATH = click.Path(exists=True, readable=True, path_type=Path)
 NEW_PATH = click.Path(path_type=Path)
 
 
@@ -146,9 +147,7 @@ def field_unit_options(function: F) -> F:
     @click.option("--field-strength-t", type=PositiveFloat(), help="B0 in tesla; needed for hz and rad.")
     @click.option("--echo-time-s", type=PositiveFloat(), help="Time in s in which the phase was gathered; for rad.")
     @functools.wraps(function)
-    def with_unit(
-        *, field_unit: str, field_strength_t: float | None, echo_time_s: float | None, **rest: Any
-    ) -> Any:
+    def with_unit(*, field_unit: str, field_strength_t: float | None, echo_time_s: float | None, **rest: Any) -> Any:
         return function(unit=FieldUnit(field_unit, field_strength_t, echo_time_s), **rest)
 
     return cast("F", with_unit)

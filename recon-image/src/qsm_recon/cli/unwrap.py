@@ -17,7 +17,9 @@ from qsm_recon.qsm.unwrapping import unwrap
 @click.command(name="unwrap")
 @click.option("--phase", type=options.EXISTING_FILE, required=True, help="Wrapped phase (x, y, z) in rad.")
 @click.option("--mask", type=options.EXISTING_FILE, required=True, help="Where to unwrap; not zero is inside.")
-@click.option("--noise", type=options.EXISTING_FILE, help="Standard deviation of the phase, rad: the surest path first.")
+@click.option(
+    "--noise", type=options.EXISTING_FILE, help="Standard deviation of the phase, rad: the surest path first."
+)
 @options.geometry_options
 @options.recipe_option
 @options.talk_options

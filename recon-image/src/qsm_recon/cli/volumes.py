@@ -144,9 +144,7 @@ def check_phase(phase_rad: Array) -> None:
         )
 
 
-def geometry(
-    volume: Volume, voxel_size_mm: tuple[float, ...] | None, b0_direction: tuple[float, ...]
-) -> Geometry:
+def geometry(volume: Volume, voxel_size_mm: tuple[float, ...] | None, b0_direction: tuple[float, ...]) -> Geometry:
     """Voxel size (from the header where no option gives it) and B0 direction."""
     sizes = voxel_size_mm if voxel_size_mm is not None else volume.voxel_size_mm
     if not all(math.isfinite(size) and size > 0 for size in sizes):

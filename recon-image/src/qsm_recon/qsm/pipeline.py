@@ -17,7 +17,7 @@ from qsm_recon.qsm.masking import BrainMask, make_mask
 from qsm_recon.qsm.observing import StageClock
 from qsm_recon.qsm.quality import Quality, judge
 from qsm_recon.qsm.referencing import find_csf, reference
-from qsm_recon.qsm.relaxometry import fit_r2star
+from qsm_recon.qsm.relaxometry import fit_r2star, r2star_warnings
 from qsm_recon.qsm.scan import MultiEchoScan
 from qsm_recon.qsm.unwrapping import unwrap
 
@@ -104,7 +104,14 @@ def reconstruct(
         )
     with clock.stage("referencing"):
         referenced = reference(inversion.chi_ppm, inversion.mask, csf.mask if csf.found else None, recipe.referencing)
-    notes = (fit.warnings, brain.warnings, local.warnings, inversion.warnings, referenced.warnings)
+    notes = (
+        fit.warnings,
+        brain.warnings,
+        local.warnings,
+        r2star_warnings(scan),
+        inversion.warnings,
+        referenced.warnings,
+    )
     return Reconstruction(
         chi_ppm=referenced.chi_ppm,
         chi_mask=inversion.mask,

@@ -26,7 +26,7 @@ class OutputFile:
     quantity: str
     """What it holds, e.g. `susceptibility`."""
     unit: str
-    sop_instance_uid: str = ""
+    series_instance_uid: str = ""
     """Empty where it is no DICOM."""
 
 
