@@ -69,6 +69,24 @@ def irfftn(spectrum: Array, shape: tuple[int, int, int]) -> Array:
     return scipy.fft.irfftn(spectrum, s=shape, workers=threads(), overwrite_x=True)
 
 
+def dctn(array: Array) -> Array:
+    """Orthonormal cosine transform (type II: mirrored borders) over all three axes, precision kept."""
+    if is_device_array(array):
+        import cupyx.scipy.fft  # noqa: PLC0415 - only where a device array exists
+
+        return cupyx.scipy.fft.dctn(array, type=2, norm="ortho")
+    return scipy.fft.dctn(array, type=2, norm="ortho", workers=threads())
+
+
+def idctn(spectrum: Array) -> Array:
+    """Inverse of `dctn`."""
+    if is_device_array(spectrum):
+        import cupyx.scipy.fft  # noqa: PLC0415 - only where a device array exists
+
+        return cupyx.scipy.fft.idctn(spectrum, type=2, norm="ortho")
+    return scipy.fft.idctn(spectrum, type=2, norm="ortho", workers=threads(), overwrite_x=True)
+
+
 def to_host(array: Array) -> Any:
     """Copy to a NumPy array (no copy where it is one already)."""
     return cupy.asnumpy(array) if is_device_array(array) else np.asarray(array)
