@@ -24,6 +24,8 @@ COMPRESSION = 4
 
 _DESCRIPTION_BYTES = 79
 _SPATIAL = 3
+_IMAGE: Any = nib.Nifti1Image
+"""nibabel is typed in part only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +55,8 @@ def read_volume(path: Path) -> Volume:
     if not path.is_file():
         raise UsageError(f"There is no file {name}.")
     try:
-        image = nib.load(path)
-        if not isinstance(image, nib.Nifti1Image):
+        image: Any = nib.load(path)
+        if not isinstance(image, _IMAGE):
             raise InputError("Unreadable", f"{name} is no NIfTI file.")
         if image.get_data_dtype().kind not in "iufb":
             raise InputError("InvalidPixels", f"{name} holds complex or colour voxels; a real volume is expected.")
@@ -101,7 +103,7 @@ def write_volume(path: Path, volume: NDArray[Any], affine_ras_mm: NDArray[np.flo
     if not path.name.endswith((".nii", ".nii.gz")):
         raise UsageError(f"{path.name} must end in .nii or .nii.gz.")
     stored = volume.astype(np.uint8 if volume.dtype == np.bool_ else np.float32, copy=False)
-    image = nib.Nifti1Image(stored, affine_ras_mm)
+    image = _IMAGE(stored, affine_ras_mm)
     image.header.set_xyzt_units("mm")
     image.set_sform(affine_ras_mm, code="scanner")
     image.set_qform(affine_ras_mm, code="scanner")

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
+from qsm_acquisition import read_header, survey
 from qsm_acquisition.acquisition import Acquisition, Cell
 from qsm_acquisition.frames import Component, FrameHeader, Rescale, Vendor
 
@@ -92,18 +93,23 @@ def acquisition_of(headers: list[FrameHeader], vendor: Vendor) -> Acquisition:
     )
 
 
+def only_acquisition(folder: Path) -> Acquisition:
+    """The acquisition that the headers of a folder make."""
+    found = survey((str(f), header) for f in sorted(folder.iterdir()) if isinstance(header := read_header(f), Dataset))
+    (acquisition,) = found.acquisitions
+    return acquisition
+
+
 @pytest.fixture(scope="session")
 def philips(shared_data: Path) -> Acquisition:
     """Real brain, 2 echoes, Philips classic."""
-    files = sorted((shared_data / "philips_ingenia_2echo_brain_classic" / "dicom").iterdir())
-    return acquisition_of([classic_header(f) for f in files], Vendor.PHILIPS)
+    return only_acquisition(shared_data / "philips_ingenia_2echo_brain_classic" / "dicom")
 
 
 @pytest.fixture(scope="session")
 def siemens(shared_data: Path) -> Acquisition:
     """Real sphere, 6 echoes, Siemens classic, magnitude and phase in two series."""
-    files = sorted((shared_data / "siemens_prisma_6echo_phantom" / "dicom").iterdir())
-    return acquisition_of([classic_header(f) for f in files], Vendor.SIEMENS)
+    return only_acquisition(shared_data / "siemens_prisma_6echo_phantom" / "dicom")
 
 
 @dataclass
@@ -224,7 +230,7 @@ def stored_siemens_phase(phase_rad: NDArray[Any]) -> NDArray[np.uint16]:
     return np.clip(np.round((wrapped / np.pi + 1) * 2048), 0, 4095).astype(np.uint16)
 
 
-def head(shape: tuple[int, int, int] = (24, 20, 6), echoes: int = 3) -> tuple[NDArray[Any], NDArray[Any]]:
+def head(shape: tuple[int, int, int] = (36, 34, 6), echoes: int = 3) -> tuple[NDArray[Any], NDArray[Any]]:
     """Magnitude and unwrapped phase (echo, x, y, z) without symmetry, so that a flip or a swap shows."""
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
     magnitude = 1000 * np.exp(-((x - 0.1) ** 2 + (y + 0.2) ** 2 + 0.3 * z**2)) + 30 * (1 + x)
@@ -250,3 +256,14 @@ def make_synthetic() -> type[Synthetic]:
 @pytest.fixture(scope="session")
 def make_head() -> Callable[..., tuple[NDArray[Any], NDArray[Any]]]:
     return head
+
+
+@pytest.fixture(scope="session")
+def make_stored() -> Callable[[], dict[Component, NDArray[Any]]]:
+    """Magnitude and phase of a small head as Siemens stores them."""
+
+    def stored() -> dict[Component, NDArray[Any]]:
+        magnitude, phase_rad = head()
+        return {Component.MAGNITUDE: magnitude.astype(np.uint16), Component.PHASE: stored_siemens_phase(phase_rad)}
+
+    return stored

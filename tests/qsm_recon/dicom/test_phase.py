@@ -2,8 +2,8 @@ import math
 from dataclasses import replace
 
 import pytest
-from qsm_acquisition.frames import Component, FrameHeader, Rescale, Vendor
 
+from qsm_acquisition.frames import Component, FrameHeader, Rescale, Vendor
 from qsm_recon.dicom.phase import complex_scaling, field_sign, intensity_scaling, phase_scaling
 from qsm_recon.errors import InputError
 

@@ -42,7 +42,7 @@ class VoxelGrid:
     @property
     def axes(self) -> NDArray[np.float64]:
         """(3, 3): unit vectors of the voxel axes in LPS, as columns."""
-        return self.affine_lps_mm[:3, :3] / np.asarray(self.voxel_size_mm)
+        return np.asarray(self.affine_lps_mm[:3, :3] / np.asarray(self.voxel_size_mm))
 
     @property
     def b0_direction(self) -> tuple[float, float, float]:

@@ -59,6 +59,9 @@ def inherited(source: Dataset) -> Dataset:
             value = legal_value(source, keyword)
             if value is not None:
                 setattr(result, keyword, value)
+    if "BodyPartExamined" not in result:
+        # Type 2C: a part that is not named might be one of a pair, so the side must be there, if only as unknown.
+        result.Laterality = ""
     return result
 
 

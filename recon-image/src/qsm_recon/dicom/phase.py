@@ -8,24 +8,19 @@
 | UIH     | rescale in rad or mrad, or declared range -4096..4094     | y/1000, y pi/4096     | -          |
 
 "Field sign" is the sense in which the stored phase turns with echo time in a positive field; `+` is this
-package's convention (`qsm.units`), `-` is turned round here. What no rule covers is refused as
-`PhaseScaleUnknown`; nothing is ever guessed from the smallest and largest value found. Philips' private scale
-slope is *not* applied: with it the rescaled value would become radians a second time.
-`phase_checks` then holds the result against the data.
+package's convention (`qsm.units`), `-` is turned round when read; it stands in `qsm_acquisition.vendors`.
+What no rule covers is refused as `PhaseScaleUnknown`; nothing is ever guessed from the smallest and largest
+value found. Philips' private scale slope is *not* applied: with it the rescaled value would become radians a
+second time. `phase_checks` then holds the result against the data.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from qsm_acquisition.frames import FrameHeader, Rescale, Vendor
+from qsm_acquisition.vendors import VENDORS
 from qsm_recon.errors import InputError
-
-FIELD_SIGN: Mapping[Vendor, int] = MappingProxyType(
-    {Vendor.SIEMENS: +1, Vendor.PHILIPS: +1, Vendor.GE: -1, Vendor.UIH: -1}
-)
-"""Sense in which the stored phase turns in a positive field."""
 
 _UNIT_RAD = MappingProxyType(
     {"rad": 1.0, "radian": 1.0, "radians": 1.0, "mrad": 1e-3, "milliradian": 1e-3, "milliradians": 1e-3}
@@ -69,12 +64,13 @@ def field_sign(vendor: Vendor) -> int:
     InputError
         `VendorUnsupported` where the sign is not known: a map of the wrong sign must not be made.
     """
-    if vendor not in FIELD_SIGN:
+    sign = VENDORS[vendor].field_sign
+    if sign == 0:
         raise InputError(
             "VendorUnsupported",
             f"The sign of the phase is not known for vendor '{vendor}': its map could come out inverted.",
         )
-    return FIELD_SIGN[vendor]
+    return sign
 
 
 def phase_scaling(header: FrameHeader, vendor: Vendor, where: str) -> Scaling:

@@ -8,7 +8,7 @@ result plus one or two volumes is ever held.
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from qsm_acquisition.acquisition import Acquisition, Cell
-from qsm_acquisition.frames import Component, FrameHeader, Vendor
+from qsm_acquisition.frames import Component, FrameHeader
 from qsm_recon.dicom import phase, phase_checks
 from qsm_recon.dicom.geometry import VoxelGrid, voxel_grid
 from qsm_recon.dicom.pixels import read_frames, read_header
@@ -27,6 +27,8 @@ from qsm_recon.qsm.scan import MultiEchoScan
 
 WORKERS = 4
 """Threads that read and decode; header parsing holds the interpreter lock, so more bring nothing."""
+
+DUPLICATES = "DuplicateImages"
 
 MAGNITUDE_CORRELATION = 0.99
 """A stated magnitude must agree with |real + i imaginary| at least this well."""
@@ -75,7 +77,7 @@ def read_scan(acquisition: Acquisition, *, progress: Progress = silent) -> Loade
     sign = phase.field_sign(acquisition.vendor)
     with ThreadPoolExecutor(WORKERS) as pool:
         reader = _Reader(acquisition, pool, progress)
-        duplicates = reader.compare_alternatives()
+        reader.compare_duplicates()
         shape = (acquisition.echo_count, *grid.shape)
         magnitude = np.empty(shape, dtype=np.float32)
         phase_rad = np.empty(shape, dtype=np.float32)
@@ -84,7 +86,9 @@ def read_scan(acquisition: Acquisition, *, progress: Progress = silent) -> Loade
                 reader.complex_echo(echo, magnitude[echo], phase_rad[echo])
             else:
                 reader.polar_echo(echo, magnitude[echo], phase_rad[echo])
-    if acquisition.vendor is Vendor.GE and phase_checks.signs_alternate(phase_checks.polar(magnitude[0], phase_rad[0])):
+    if acquisition.dialect.alternates_slice_sign and phase_checks.signs_alternate(
+        phase_checks.polar(magnitude[0], phase_rad[0])
+    ):
         _turn_half(phase_rad[..., 1::2])
         reader.warnings.append("SliceSignsAlternated: Every second slice carried the opposite sign; this was undone.")
     if sign < 0:
@@ -107,7 +111,11 @@ def read_scan(acquisition: Acquisition, *, progress: Progress = silent) -> Loade
         template=read_header(Path(_template_frame(acquisition).source)),
         sources=_sources(acquisition),
         manifest_sha256=manifest_sha256(acquisition),
-        warnings=(*acquisition.warnings, *duplicates, *_once(reader.warnings)),
+        warnings=(
+            # "their pixels must agree" has become "they do"
+            *(w for w in acquisition.warnings if not w.startswith(DUPLICATES)),
+            *_once(reader.warnings),
+        ),
     )
 
 
@@ -184,19 +192,24 @@ class _Reader:
         _check_volume(staged, f"echo {echo + 1}, {component}")
         return staged.transpose(2, 1, 0)
 
-    def compare_alternatives(self) -> tuple[str, ...]:
-        """Refuse cells whose further images differ in their pixels; say where they are the same."""
-        alternatives = self.acquisition.alternatives
-        for cell, others in sorted(alternatives.items()):
-            chosen = self._single(cell, self.acquisition.cells[cell])
-            for other in others:
-                if not np.array_equal(chosen, self._single(cell, other)):
-                    raise InputError(
-                        "AmbiguousImages",
-                        f"{in_words(cell)}: several images, and their pixels differ; it cannot be told which is meant.",
-                    )
-        count = sum(len(others) for others in alternatives.values())
-        return (f"DuplicateImages: {count} images repeat others pixel by pixel and were ignored.",) if count else ()
+    def compare_duplicates(self) -> None:
+        """Refuse cells whose further images differ in their pixels; say how many are the same."""
+        cells = self.acquisition.cells
+        others = [(cell, other) for cell, several in self.acquisition.alternatives.items() for other in several]
+        repeats: dict[str, list[str]] = {}
+        for used, repeat in self.acquisition.duplicates:
+            repeats.setdefault(used, []).append(repeat)
+        others += [(c, replace(h, source=repeat)) for c, h in cells.items() for repeat in repeats.get(h.source, ())]
+        for cell, other in others:
+            if not np.array_equal(self._single(cell, cells[cell]), self._single(cell, other)):
+                raise InputError(
+                    "AmbiguousImages",
+                    f"{in_words(cell)}: several images, and their pixels differ; it cannot be told which is meant.",
+                )
+        if others:
+            self.warnings.append(
+                f"{DUPLICATES}: {len(others)} images repeat others pixel by pixel; each was used once."
+            )
 
     def _single(self, cell: Cell, header: FrameHeader) -> NDArray[Any]:
         shape = (self.acquisition.rows, self.acquisition.columns)
