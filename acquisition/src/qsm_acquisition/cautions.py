@@ -1,6 +1,7 @@
-"""Warnings on an acquisition that is usable but not ideal: 'Code: sentence.'"""
+"""Warnings on an acquisition that is usable but not ideal, each a code and a sentence."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from qsm_acquisition.acquisition import Acquisition
 
@@ -22,7 +23,7 @@ def _two_dimensional(acquisition: Acquisition) -> str | None:
 def _thin_slab(acquisition: Acquisition) -> str | None:
     height = acquisition.slice_count * acquisition.slice_step_mm
     if height < THIN_SLAB_MM:
-        return f"the slab is {height:.0f} mm high, less than {THIN_SLAB_MM:.0f} mm; background removal is ill-posed near its ends."
+        return f"the slab is {height:.0f} mm high, less than {THIN_SLAB_MM:.0f} mm; background removal is ill-posed."
     return None
 
 
@@ -47,7 +48,7 @@ def _anisotropic(acquisition: Acquisition) -> str | None:
 
 def _uneven_echo_spacing(acquisition: Acquisition) -> str | None:
     times = acquisition.echo_times_s
-    steps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(times)]
     if max(steps) - min(steps) > UNEVEN_SPACING * max(steps):
         return "echo times are unevenly spaced."
     return None

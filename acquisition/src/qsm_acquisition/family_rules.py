@@ -52,9 +52,9 @@ def _one_of_each_pair_is_signed(family: Family) -> bool:
 def _uncombined_coils(family: Family) -> str | None:
     matrix = family.matrix
     rivals = [matrix.cells[cell] for cell in crowded(matrix)]
-    if rivals and all(all(image.coil for image in images) for images in rivals):
-        if all(len({image.coil for image in images}) == len(images) for images in rivals):
-            return "One image per receive coil; switch on coil combination (adaptive combine) and send that."
+    coils = [[image.coil for image in images] for images in rivals]
+    if coils and all(all(names) and len(set(names)) == len(names) for names in coils):
+        return "One image per receive coil; switch on coil combination (adaptive combine) and send that."
     return None
 
 

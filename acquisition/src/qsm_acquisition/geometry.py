@@ -5,6 +5,7 @@ All lengths in mm, all vectors in patient (LPS) coordinates; DICOM PS3.3 C.7.6.2
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from statistics import median_low
 
 Vector = tuple[float, float, float]
@@ -52,7 +53,7 @@ def cluster(numbers: Iterable[float], tolerance: float) -> list[tuple[float, ...
 
 def slice_step_mm(heights_mm: Sequence[float]) -> float:
     """Median step between neighbouring slices (the lower one of two), from sorted heights along the normal."""
-    return median_low([b - a for a, b in zip(heights_mm, heights_mm[1:], strict=False)])
+    return median_low([b - a for a, b in pairwise(heights_mm)])
 
 
 def missing_slices(heights_mm: Sequence[float], step_mm: float) -> tuple[int, ...] | None:
@@ -66,7 +67,7 @@ def missing_slices(heights_mm: Sequence[float], step_mm: float) -> tuple[int, ..
     tolerance = max(STEP_TOLERANCE * step_mm, STEP_TOLERANCE_MM)
     missing: list[int] = []
     number = 1
-    for lower, upper in zip(heights_mm, heights_mm[1:], strict=False):
+    for lower, upper in pairwise(heights_mm):
         steps = round((upper - lower) / step_mm)
         if steps < 1 or abs(upper - lower - steps * step_mm) > tolerance * steps:
             return None

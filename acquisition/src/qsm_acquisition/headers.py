@@ -110,9 +110,8 @@ def describe(source: str, header: Dataset) -> Instance:
         images = (
             _frames(source, header, dialect, faults) if sop_class in _ENHANCED else (_classic(source, header, dialect),)
         )
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
-        if not has(header, keyword):
-            faults.append(Fault(Reason.MISSING_ATTRIBUTE, keyword))
+    identity = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+    faults.extend(Fault(Reason.MISSING_ATTRIBUTE, keyword) for keyword in identity if not has(header, keyword))
     return Instance(
         source=source,
         sop_class_uid=sop_class,

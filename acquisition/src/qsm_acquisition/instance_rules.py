@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
 
 from qsm_acquisition.elements import first_item, items, number, text, texts
 from qsm_acquisition.frames import Component
@@ -55,7 +54,7 @@ def _own_result(instance: Instance, _: SeriesContext) -> str | None:
 
 def _filtered_phase(instance: Instance, _: SeriesContext) -> str | None:
     if _FILTERED_WORDS & _image_words(instance):
-        return "Susceptibility-weighted or filtered images (ImageType); their phase is high-pass filtered. Send the original phase."
+        return "Susceptibility-weighted or filtered images (ImageType), high-pass filtered. Send the original phase."
     return None
 
 
@@ -138,7 +137,7 @@ def _image_words(instance: Instance) -> set[str]:
 def _lossy(instance: Instance, _: SeriesContext) -> str | None:
     meta = getattr(instance.header, "file_meta", None)
     syntax = text(meta, "TransferSyntaxUID") if isinstance(meta, Dataset) else ""
-    if texts(instance.header, "LossyImageCompression") == ("01",) or UID(syntax) in _LOSSY_SYNTAXES:
+    if texts(instance.header, "LossyImageCompression") == ("01",) or syntax in _LOSSY_SYNTAXES:
         return (
             "Lossily compressed (LossyImageCompression or transfer syntax); send the images uncompressed or lossless."
         )

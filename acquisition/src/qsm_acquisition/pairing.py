@@ -1,4 +1,4 @@
-"""Magnitude and phase in two series (Siemens, always), real and imaginary likewise: which belong together?
+"""Magnitude and phase in two series (Siemens, always), real and imaginary likewise: which belong together.
 
 Two parts can belong together when patient frame, matrix, spacing, orientation and at least one echo time agree
 and, where both tell their acquisition time, the times do. Of several candidates those agree better that share

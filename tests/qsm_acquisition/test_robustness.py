@@ -1,0 +1,112 @@
+"""Headers with anything missing or wrong: always a conclusion, each source once, no identity in messages, quickly."""
+
+import copy
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.dataelem import RawDataElement
+from pydicom.datadict import dictionary_VR
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from qsm_acquisition import survey
+from qsm_acquisition.elements import tag_of
+
+CANARY = "Canary9317"
+TEXT_KEYWORDS = (
+    "PatientName PatientID PatientBirthDate PatientComments AccessionNumber InstitutionName InstitutionAddress "
+    "ReferringPhysicianName OperatorsName StudyDescription SeriesDescription ProtocolName StationName StudyID "
+    "StudyDate SeriesDate AcquisitionDate ContentDate StudyTime DeviceSerialNumber ImageComments SequenceName "
+    "ReceiveCoilName RequestedProcedureDescription OtherPatientIDs RescaleType ScanOptions BodyPartExamined"
+).split()
+
+
+@pytest.fixture(scope="module")
+def heaps(scans):
+    cells = [(echo, position, letter) for position in range(3) for letter in "MP" for echo in range(2)]
+    small = scans.Protocol(echo_times_ms=(4.0, 9.0), slices=3)
+    return {
+        "siemens": scans.siemens(small),
+        "ge": scans.ge(small),
+        "enhanced": [scans.enhanced(cells, small), scans.enhanced(cells, scans.Protocol(series=2), number=9)],
+    }
+
+
+def _each_source_once(heap) -> None:
+    found = survey(heap)
+    sources = [source for one in found.acquisitions for source in one.sources]
+    sources += [source for one in found.refusals for source in one.sources]
+    assert sorted(sources) == sorted(source for source, _ in heap)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.sampled_from(["siemens", "ge", "enhanced"]), st.data())
+def test_lost_elements_never_raise(heaps, kind, data) -> None:
+    heap = [(source, Dataset(ds)) for source, ds in heaps[kind]]
+    for _ in range(data.draw(st.integers(1, 6))):
+        _, ds = heap[data.draw(st.integers(0, len(heap) - 1))]
+        if len(ds):
+            del ds[data.draw(st.sampled_from(sorted(ds.keys())))]
+    _each_source_once(heap)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(["siemens", "ge", "enhanced"]), st.data())
+def test_any_bytes_in_any_element_never_raise(heaps, kind, data) -> None:
+    heap = [(source, Dataset(ds)) for source, ds in heaps[kind]]
+    index = data.draw(st.integers(0, len(heap) - 1))
+    everywhere = data.draw(st.booleans())
+    tag = Tag(data.draw(st.sampled_from(sorted(heap[index][1].keys()))))
+    words = [b"***", b"nan", b"inf", b"1e400", b"-1", b"1\\2", b"\xff\xfe", b"0" * 40, b"\0", b"1.5"]
+    content = data.draw(st.sampled_from(words) | st.binary(max_size=24))
+    vr = data.draw(st.sampled_from([None, "UN", "DS", "US", "FD", "CS", "SQ"]))
+    if vr is None:
+        vr = heap[index][1][tag].VR if tag.is_private else dictionary_VR(tag)
+    for _, ds in heap if everywhere else heap[index : index + 1]:
+        ds[tag] = RawDataElement(tag, vr, len(content), content, 0, is_implicit_VR=False, is_little_endian=True)
+    _each_source_once(heap)
+
+
+@pytest.mark.parametrize("lost", [None, "EchoTime", "ImagePositionPatient", "SOPInstanceUID", "Manufacturer"])
+@pytest.mark.parametrize("kind", ["siemens", "ge", "enhanced"])
+def test_no_identity_in_any_message(heaps, kind, lost) -> None:
+    heap = copy.deepcopy(heaps[kind])
+    for _, ds in heap:
+        for keyword in TEXT_KEYWORDS:
+            tag = tag_of(keyword)
+            content = CANARY.encode()
+            ds[tag] = RawDataElement(
+                Tag(tag), dictionary_VR(tag), len(content), content, 0, is_implicit_VR=False, is_little_endian=True
+            )
+        if lost is not None and lost in ds:
+            del ds[lost]
+    heap = [(f"/data/{CANARY}/{source}", ds) for source, ds in heap]
+    found = survey(heap[:-1] if lost is None else heap)
+    said = [one.message for one in found.refusals] + [word for one in found.acquisitions for word in one.warnings]
+    said += [one.software_versions for one in found.acquisitions]
+    assert said
+    assert not any(CANARY in sentence for sentence in said)
+
+
+def test_a_high_resolution_scan_is_surveyed_quickly(scans) -> None:
+    # 10 echoes x 172 slices x 2 components; three copied headers stand for building 3440 of them.
+    heap = []
+    for name, ds in scans.siemens(scans.Protocol(echo_times_ms=tuple(range(4, 44, 4)), slices=1)):
+        for position in range(172):
+            one = Dataset(ds)
+            for keyword, value in (
+                ("ImagePositionPatient", f"0\\0\\{position}"),
+                ("InstanceNumber", str(position)),
+                ("SOPInstanceUID", f"{ds.SOPInstanceUID}.{position}"),
+            ):
+                tag, content = Tag(tag_of(keyword)), value.encode()
+                one[tag] = RawDataElement(
+                    tag, dictionary_VR(tag), len(content), content, 0, is_implicit_VR=False, is_little_endian=True
+                )
+            heap.append((f"{name}/{position}", one))
+    start = time.process_time()
+    (acquisition,) = survey(heap).acquisitions
+    assert time.process_time() - start < 5
+    assert len(acquisition.cells) == 3440
