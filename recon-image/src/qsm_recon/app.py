@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qsm_acquisition.acquisition import Acquisition
 
+from qsm_acquisition.acquisition import Acquisition
 from qsm_recon import devices, folder, outputs, recipes, survey
-from qsm_recon.dicom.read import LoadedScan, read_scan
+from qsm_recon.dicom.read import read_scan
 from qsm_recon.qsm.observing import Observer, StageClock
 from qsm_recon.qsm.pipeline import Reconstruction, reconstruct
 from qsm_recon.qsm.scan import MultiEchoScan
@@ -60,9 +60,17 @@ def run(
                 if nifti:
                     affine_ras = loaded.grid.affine_ras_mm
                     files += outputs.write_volumes(place / "nifti", place, result, affine_ras, bids=True)
-            scan_facts = {**facts.of_scan(loaded.scan), **facts.of_acquisition(acquisition)}
-            affine = loaded.grid.affine_lps_mm
-            reports.append(_report(place, result, method, clock, scan_facts, files, affine, (*loaded.warnings, *notes)))
+            report = _report(
+                place,
+                result,
+                method,
+                clock,
+                scan_facts={**facts.of_scan(loaded.scan), **facts.of_acquisition(acquisition)},
+                files=files,
+                affine_lps_mm=loaded.grid.affine_lps_mm,
+                warnings=(*loaded.warnings, *notes),
+            )
+            reports.append(report)
             clock = StageClock(observer)
     return reports
 
@@ -70,10 +78,11 @@ def run(
 def run_volumes(
     scan: MultiEchoScan,
     affine_ras_mm: NDArray[np.float64],
-    mask: NDArray[np.bool_] | None,
     output: Path,
     method: Method,
     observer: Observer,
+    *,
+    mask: NDArray[np.bool_] | None = None,
 ) -> dict[str, Any]:
     """Reconstruct a scan that is in memory already into a new folder of NIfTI volumes; its report.
 
@@ -89,7 +98,16 @@ def run_volumes(
         with clock.stage("write"):
             files = outputs.write_volumes(staging, staging, result, affine_ras_mm, bids=False)
         affine_lps_mm = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine_ras_mm
-        return _report(staging, result, method, clock, facts.of_scan(scan), files, affine_lps_mm, ())
+        return _report(
+            staging,
+            result,
+            method,
+            clock,
+            scan_facts=facts.of_scan(scan),
+            files=files,
+            affine_lps_mm=affine_lps_mm,
+            warnings=(),
+        )
 
 
 def _reconstruct(
@@ -117,6 +135,7 @@ def _report(
     result: Reconstruction,
     method: Method,
     clock: StageClock,
+    *,
     scan_facts: dict[str, Any],
     files: tuple[OutputFile, ...],
     affine_lps_mm: NDArray[np.float64],

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import qsm_acquisition
 from pydicom.dataset import Dataset
+
+import qsm_acquisition
 from qsm_acquisition.acquisition import Acquisition, Survey
 from qsm_acquisition.refusals import Reason, Refusal
-
 from qsm_recon.errors import InputError, UsageError
 from qsm_recon.qsm.progress import Progress, silent
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from qsm_acquisition.acquisition import Acquisition, Survey
 from rich.console import Console
 from rich.table import Table
 
+from qsm_acquisition.acquisition import Acquisition, Survey
 from qsm_recon import survey
 from qsm_recon.cli import options
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from qsm_recon import recipes
 from qsm_recon.cli import options, volumes

@@ -20,7 +20,7 @@ EXISTING_PATH = click.Path(exists=True, readable=True, path_type=Path)
 NEW_PATH = click.Path(path_type=Path)
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType[tuple[float, ...]]):
     """Finite numbers separated by commas or blanks, e.g. `0.004,0.008` or `0.004 0.008`."""
 
     def __init__(self, name: str, count: int | None = None) -> None:
@@ -42,7 +42,7 @@ class Numbers(click.ParamType):
         return numbers
 
 
-class PositiveFloat(click.ParamType):
+class PositiveFloat(click.ParamType[float]):
     """A finite number above zero."""
 
     name = "number"
@@ -118,7 +118,7 @@ def echo_options(function: F) -> F:
                 "phase_path",
                 type=EXISTING_FILE,
                 required=True,
-                help="Phase (x, y, z, echo) in rad, within -pi to pi, growing with echo time where the field is positive.",
+                help="Phase (x, y, z, echo) in rad, within -pi to pi; grows with echo time where the field is positive.",
             ),
             click.option(
                 "--echo-times-s",

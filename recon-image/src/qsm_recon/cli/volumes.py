@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ def read_echoes(
 
 def check_echo_times(echo_times_s: tuple[float, ...]) -> None:
     """Echo times in s, ascending; times in ms are caught."""
-    if any(later <= earlier for earlier, later in zip(echo_times_s, echo_times_s[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(echo_times_s)):
         raise UsageError("--echo-times-s must ascend")
     if echo_times_s[0] <= 0:
         raise UsageError("--echo-times-s must be above zero")

@@ -3,7 +3,6 @@
 from typing import Any
 
 from qsm_acquisition.acquisition import Acquisition
-
 from qsm_recon.qsm.scan import MultiEchoScan
 
 

@@ -51,7 +51,7 @@ def mosaic(result: Reconstruction, affine_lps_mm: NDArray[np.float64]) -> Image.
         Column("Magnitude and mask", result.magnitude, _magnitude_window(result), contour=result.brain_mask),
         Column("Total field", result.total_field_ppm * PPB_PER_PPM, colours.TOTAL_FIELD, result.brain_mask),
         Column("Local field", result.local_field_ppm * PPB_PER_PPM, colours.LOCAL_FIELD, result.chi_mask),
-        Column("Susceptibility χ", result.chi_ppm * PPB_PER_PPM, colours.CHI, result.chi_mask),
+        Column("Susceptibility", result.chi_ppm * PPB_PER_PPM, colours.CHI, result.chi_mask),
         Column("R2*", result.r2star_per_s, colours.R2STAR, result.brain_mask),
     ]
     columns = [_turned(column, order, crop) for column in columns]
@@ -112,7 +112,12 @@ def _turned(column: Column, order: planes.PatientOrder, crop: tuple[slice, slice
 def _middle(column: Column, plane: Plane) -> int:
     """Planes through the deep nuclei: a little below the middle of the brain's box."""
     left, back, head = column.volume.shape
-    return {Plane.AXIAL: int(0.48 * head), Plane.CORONAL: back // 2, Plane.SAGITTAL: int(0.44 * left)}[plane]
+    middle: dict[Plane, int] = {
+        Plane.AXIAL: int(0.48 * head),
+        Plane.CORONAL: int(0.5 * back),
+        Plane.SAGITTAL: int(0.44 * left),
+    }
+    return middle[plane]
 
 
 def _panel(
