@@ -118,7 +118,7 @@ def echo_options(function: F) -> F:
                 "phase_path",
                 type=EXISTING_FILE,
                 required=True,
-                help="Phase (x, y, z, echo) in rad, within -pi to pi; grows with echo time where the field is positive.",
+                help="Phase (x, y, z, echo) in rad, within -pi to pi; grows with echo time in a positive field.",
             ),
             click.option(
                 "--echo-times-s",
