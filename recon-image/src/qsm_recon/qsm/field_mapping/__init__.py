@@ -20,9 +20,7 @@ ALGORITHMS: dict[str, Callable[[MultiEchoScan, Any, Progress], FieldFit]] = {
 """Every method of this stage; one file each."""
 
 
-def fit_field(
-    scan: MultiEchoScan, params: NonlinearParams | LinearParams, progress: Progress = silent
-) -> FieldFit:
+def fit_field(scan: MultiEchoScan, params: NonlinearParams | LinearParams, progress: Progress = silent) -> FieldFit:
     """Phase slope over the smallest echo spacing, wrapped, with noise and residual.
 
     Raises

@@ -155,8 +155,6 @@ def fit(
             x, y, z = xp.arange(nx)[slab, None, None], xp.arange(ny)[:, None], xp.arange(nz)
             phase[1::2] -= (constant + along_x * x + along_y * y + along_z * z).astype(xp.float32)
         start = None if start_rad is None else start_rad[slab]
-        for whole, part in zip(
-            results, _fit_slab(magnitude[:, slab], phase, plan, settings, start), strict=True
-        ):
+        for whole, part in zip(results, _fit_slab(magnitude[:, slab], phase, plan, settings, start), strict=True):
             whole[slab] = part
     return results

@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm import compiling
+from qsm_recon.qsm.compiling import parallel_range
 from qsm_recon.qsm.field_mapping.echoes import EchoPlan
 from qsm_recon.qsm.field_mapping.settings import FitSettings
 
 TWO_PI = 2 * math.pi
+SINGLE_ECHO = 1e-12
+"""Spread of time over the weighted echoes, as a fraction of their energy, below which there is no slope."""
 
 
 @compiling.jit
@@ -58,9 +61,174 @@ def _misfit(phase, weight, times, groups, slope, offset0, offset1):  # type: ign
     return total
 
 
+@compiling.jit
+def _start_even(re, im, weight, groups, slope):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+    """Offsets that fit best to `slope`, times being 0, 1, 2 ..."""
+    re0 = im0 = re1 = im1 = 0.0
+    c, s = 1.0, 0.0
+    step_c, step_s = math.cos(slope), math.sin(slope)
+    for j in range(re.size):
+        m = math.sqrt(weight[j])
+        a, b = m * (re[j] * c + im[j] * s), m * (im[j] * c - re[j] * s)
+        if groups[j] == 0:
+            re0 += a
+            im0 += b
+        else:
+            re1 += a
+            im1 += b
+        c, s = c * step_c - s * step_s, s * step_c + c * step_s
+    return math.atan2(im0, re0), math.atan2(im1, re1)
+
+
+@compiling.jit
+def _start_uneven(phase, weight, times, groups, pairs, order, base, alias_gain):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+    """Slope and offsets by following the phase; of slopes 2 pi apart the one that fits clearly better."""
+    first, second = pairs[0, 0], pairs[0, 1]
+    slope, offset0, offset1 = _follow(phase, weight, times, groups, first, second, order, base)
+    if alias_gain < np.inf:
+        best = _misfit(phase, weight, times, groups, slope, offset0, offset1) - alias_gain
+        for k in (-1, 1):
+            other, other0, other1 = _follow(phase, weight, times, groups, first, second, order, base + k * TWO_PI)
+            misfit = _misfit(phase, weight, times, groups, other, other0, other1)
+            if misfit < best:
+                best, slope, offset0, offset1 = misfit, other, other0, other1
+    return slope, offset0, offset1
+
+
+@compiling.jit
+def _turn(re, im, times, groups, even, by0, by1, slope):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+    """Multiply echo j by exp(-i (offset of its group + slope * t_j)), in place."""
+    if even:
+        c0, s0 = math.cos(by0), math.sin(by0)
+        c1, s1 = math.cos(by1), math.sin(by1)
+        step_c, step_s = math.cos(slope), math.sin(slope)
+    for j in range(re.size):
+        if even:
+            c, s = (c0, s0) if groups[j] == 0 else (c1, s1)
+            c0, s0 = c0 * step_c - s0 * step_s, s0 * step_c + c0 * step_s
+            c1, s1 = c1 * step_c - s1 * step_s, s1 * step_c + c1 * step_s
+        else:
+            angle = (by0 if groups[j] == 0 else by1) + slope * times[j]
+            c, s = math.cos(angle), math.sin(angle)
+        re[j], im[j] = re[j] * c + im[j] * s, im[j] * c - re[j] * s
+
+
+@compiling.jit
+def _fit_voxel(phase, weight, re, im, times, groups, pairs, order, even, start, alias_gain, steps, linear):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, C901 - numba infers; start, steps, misfit in one place
+    """Slope, precision (inverse variance at unit noise) and misfit of one voxel; precision 0: no slope."""
+    echoes = times.size
+    w0 = w1 = t0 = t1 = 0.0
+    for j in range(echoes):
+        if groups[j] == 0:
+            w0 += weight[j]
+            t0 += weight[j] * times[j]
+        else:
+            w1 += weight[j]
+            t1 += weight[j] * times[j]
+    t0 = t0 / w0 if w0 > 0 else 0.0
+    t1 = t1 / w1 if w1 > 0 else 0.0
+    precision = 0.0
+    for j in range(echoes):
+        precision += weight[j] * (times[j] - (t0 if groups[j] == 0 else t1)) ** 2
+    if precision <= SINGLE_ECHO * (w0 + w1):
+        return 0.0, 0.0, 0.0
+
+    for j in range(echoes):
+        m = math.sqrt(weight[j])
+        re[j] = m * math.cos(phase[j])
+        im[j] = m * math.sin(phase[j])
+    slope = start
+    if np.isnan(start):
+        lag_re = lag_im = 0.0
+        for k in range(pairs.shape[0]):
+            a, b = pairs[k, 0], pairs[k, 1]
+            lag_re += re[a] * re[b] + im[a] * im[b]
+            lag_im += re[a] * im[b] - im[a] * re[b]
+        slope = math.atan2(lag_im, lag_re)
+    if even:
+        offset0, offset1 = _start_even(re, im, weight, groups, slope)
+    else:
+        gain = alias_gain if np.isnan(start) else np.inf
+        slope, offset0, offset1 = _start_uneven(phase, weight, times, groups, pairs, order, slope, gain)
+
+    # from here re, im hold S_j exp(-i line_j): the misfit's angle, turned along with every step
+    _turn(re, im, times, groups, even, offset0, offset1, slope)
+    for _ in range(steps):
+        r0 = r1 = moment = 0.0
+        for j in range(echoes):
+            r = weight[j] * math.atan2(im[j], re[j]) if linear else math.sqrt(weight[j]) * im[j]
+            if groups[j] == 0:
+                r0 += r
+                moment += r * (times[j] - t0)
+            else:
+                r1 += r
+                moment += r * (times[j] - t1)
+        step = moment / precision
+        slope += step
+        by0 = r0 / w0 - step * t0 if w0 > 0 else 0.0
+        by1 = r1 / w1 - step * t1 if w1 > 0 else 0.0
+        _turn(re, im, times, groups, even, by0, by1, step)
+    misfit = 0.0
+    for j in range(echoes):
+        m = math.sqrt(weight[j])
+        misfit += (m - re[j]) ** 2 + im[j] ** 2
+    return slope, precision, misfit
+
+
+@compiling.jit
+def _fit_row(  # type: ignore[no-untyped-def]  # noqa: ANN202 - numba infers
+    magnitude,  # noqa: ANN001 - as below
+    phase_rad,  # noqa: ANN001
+    x,  # noqa: ANN001
+    y,  # noqa: ANN001
+    start,  # noqa: ANN001
+    polarity,  # noqa: ANN001
+    times,  # noqa: ANN001
+    groups,  # noqa: ANN001
+    pairs,  # noqa: ANN001
+    order,  # noqa: ANN001
+    even,  # noqa: ANN001
+    limits,  # noqa: ANN001
+    steps,  # noqa: ANN001
+    linear,  # noqa: ANN001
+    slope_out,  # noqa: ANN001
+    noise_out,  # noqa: ANN001
+    residual_out,  # noqa: ANN001
+):
+    energy_floor, alias_gain, noise_sd = limits
+    echoes = times.size
+    parameters = groups.max() + 2
+    phase, weight, re, im = np.empty(echoes), np.empty(echoes), np.empty(echoes), np.empty(echoes)
+    for z in range(magnitude.shape[3]):
+        energy = 0.0
+        used = 0
+        for j in range(echoes):
+            m = float(magnitude[j, x, y, z])
+            weight[j] = m * m
+            energy += weight[j]
+            used += m > 0
+        slope_out[x, y, z] = 0.0
+        noise_out[x, y, z] = np.inf
+        residual_out[x, y, z] = 0.0
+        if not energy > energy_floor:
+            continue
+        odd_phase = polarity[0] + polarity[1] * x + polarity[2] * y + polarity[3] * z
+        for j in range(echoes):
+            phase[j] = phase_rad[j, x, y, z] - (odd_phase if j % 2 == 1 else 0.0)
+        begin = float(start[x, y, z]) if start.size > 0 else np.nan
+        slope, precision, misfit = _fit_voxel(
+            phase, weight, re, im, times, groups, pairs, order, even, begin, alias_gain, steps, linear
+        )
+        if precision > 0:
+            slope_out[x, y, z] = _wrap(slope) if start.size == 0 else slope
+            noise_out[x, y, z] = noise_sd / math.sqrt(precision)
+            if used > parameters:
+                residual_out[x, y, z] = math.sqrt(misfit / (used - parameters)) / noise_sd
+
+
 @compiling.jit_parallel
-def _fit_rows(  # type: ignore[no-untyped-def]  # noqa: ANN202, C901, PLR0912, PLR0915 - one fused pass; numba infers types
-    magnitude,  # noqa: ANN001
+def _fit_rows(  # type: ignore[no-untyped-def]  # noqa: ANN202 - numba infers
+    magnitude,  # noqa: ANN001 - as below
     phase_rad,  # noqa: ANN001
     start,  # noqa: ANN001
     polarity,  # noqa: ANN001
@@ -69,132 +237,35 @@ def _fit_rows(  # type: ignore[no-untyped-def]  # noqa: ANN202, C901, PLR0912, P
     pairs,  # noqa: ANN001
     order,  # noqa: ANN001
     even,  # noqa: ANN001
-    energy_floor,  # noqa: ANN001
-    alias_gain,  # noqa: ANN001
+    limits,  # noqa: ANN001
     steps,  # noqa: ANN001
     linear,  # noqa: ANN001
-    noise_sd,  # noqa: ANN001
     slope_out,  # noqa: ANN001
     noise_out,  # noqa: ANN001
     residual_out,  # noqa: ANN001
 ):
-    echoes, nx, ny, nz = magnitude.shape
-    given = start.size > 0
-    parameters = groups.max() + 2
-    for row in compiling.parallel_range(nx * ny):
-        x = row // ny
-        y = row % ny
-        phase = np.empty(echoes)
-        weight = np.empty(echoes)
-        re = np.empty(echoes)
-        im = np.empty(echoes)
-        wsum = np.empty(2)
-        tbar = np.empty(2)
-        rsum = np.empty(2)
-        for z in range(nz):
-            energy = 0.0
-            used = 0
-            for j in range(echoes):
-                m = magnitude[j, x, y, z]
-                weight[j] = float(m) * float(m)
-                energy += weight[j]
-                if m > 0:
-                    used += 1
-            slope_out[x, y, z] = 0.0
-            noise_out[x, y, z] = np.inf
-            residual_out[x, y, z] = 0.0
-            if not energy > energy_floor:
-                continue
-            shift = polarity[0] + polarity[1] * x + polarity[2] * y + polarity[3] * z
-            wsum[:] = 0.0
-            tbar[:] = 0.0
-            for j in range(echoes):
-                phase[j] = phase_rad[j, x, y, z] - (shift if j % 2 == 1 else 0.0)
-                wsum[groups[j]] += weight[j]
-                tbar[groups[j]] += weight[j] * times[j]
-            for g in range(2):
-                tbar[g] = tbar[g] / wsum[g] if wsum[g] > 0 else 0.0
-            precision = 0.0
-            for j in range(echoes):
-                precision += weight[j] * (times[j] - tbar[groups[j]]) ** 2
-            if precision <= 1e-12 * energy:
-                continue  # signal in one echo only: no slope
-
-            for j in range(echoes):
-                m = math.sqrt(weight[j])
-                re[j] = m * math.cos(phase[j])
-                im[j] = m * math.sin(phase[j])
-            if given:
-                slope = float(start[x, y, z])
-            else:
-                lag_re = 0.0
-                lag_im = 0.0
-                for k in range(pairs.shape[0]):
-                    a, b = pairs[k, 0], pairs[k, 1]
-                    lag_re += re[a] * re[b] + im[a] * im[b]
-                    lag_im += re[a] * im[b] - im[a] * re[b]
-                slope = math.atan2(lag_im, lag_re)
-            if even:
-                p = np.zeros(4)
-                c, s = 1.0, 0.0
-                step_c, step_s = math.cos(slope), math.sin(slope)
-                for j in range(echoes):
-                    m = math.sqrt(weight[j])
-                    g = groups[j]
-                    p[2 * g] += m * (re[j] * c + im[j] * s)
-                    p[2 * g + 1] += m * (im[j] * c - re[j] * s)
-                    c, s = c * step_c - s * step_s, s * step_c + c * step_s
-                offset0 = math.atan2(p[1], p[0])
-                offset1 = math.atan2(p[3], p[2])
-            else:
-                first, second = pairs[0, 0], pairs[0, 1]
-                base = slope
-                slope, offset0, offset1 = _follow(phase, weight, times, groups, first, second, order, base)
-                if not given and alias_gain < np.inf:
-                    best = _misfit(phase, weight, times, groups, slope, offset0, offset1) - alias_gain
-                    for k in (-1, 1):
-                        s2, o20, o21 = _follow(phase, weight, times, groups, first, second, order, base + k * TWO_PI)
-                        misfit = _misfit(phase, weight, times, groups, s2, o20, o21)
-                        if misfit < best:
-                            best, slope, offset0, offset1 = misfit, s2, o20, o21
-
-            # y_j = S_j exp(-i line_j), kept up to date by turning it with every step
-            d0, d1, ds = offset0, offset1, slope
-            misfit = 0.0
-            for step in range(steps + 1):
-                rot_c, rot_s = math.cos(ds), math.sin(ds)
-                for g in range(2):
-                    d = d0 if g == 0 else d1
-                    c, s = math.cos(d), math.sin(d)
-                    for j in range(echoes):
-                        if even:
-                            turn_c, turn_s = c, s
-                            c, s = c * rot_c - s * rot_s, s * rot_c + c * rot_s
-                        else:
-                            turn_c, turn_s = math.cos(d + ds * times[j]), math.sin(d + ds * times[j])
-                        if groups[j] == g:
-                            re[j], im[j] = re[j] * turn_c + im[j] * turn_s, im[j] * turn_c - re[j] * turn_s
-                    if parameters == 2:
-                        break
-                if step == steps:
-                    break
-                rsum[:] = 0.0
-                moment = 0.0
-                for j in range(echoes):
-                    r = weight[j] * math.atan2(im[j], re[j]) if linear else math.sqrt(weight[j]) * im[j]
-                    rsum[groups[j]] += r
-                    moment += r * (times[j] - tbar[groups[j]])
-                ds = moment / precision
-                d0 = rsum[0] / wsum[0] - ds * tbar[0] if wsum[0] > 0 else 0.0
-                d1 = rsum[1] / wsum[1] - ds * tbar[1] if wsum[1] > 0 else 0.0
-                slope += ds
-            for j in range(echoes):
-                m = math.sqrt(weight[j])
-                misfit += 2 * m * (m - re[j])
-            slope_out[x, y, z] = slope if given else _wrap(slope)
-            noise_out[x, y, z] = noise_sd / math.sqrt(precision)
-            if used > parameters:
-                residual_out[x, y, z] = math.sqrt(max(misfit, 0.0) / (used - parameters)) / noise_sd
+    _, nx, ny, _ = magnitude.shape
+    # The work of a row is in serial functions: array statements written here would each become a parallel loop.
+    for row in parallel_range(nx * ny):
+        _fit_row(
+            magnitude,
+            phase_rad,
+            row // ny,
+            row % ny,
+            start,
+            polarity,
+            times,
+            groups,
+            pairs,
+            order,
+            even,
+            limits,
+            steps,
+            linear,
+            slope_out,
+            noise_out,
+            residual_out,
+        )
 
 
 def fit(
@@ -213,11 +284,9 @@ def fit(
         np.asarray(plan.start_pairs, np.int64),
         np.asarray(plan.order, np.int64),
         plan.even,
-        float(settings.energy_floor),
-        float(settings.alias_gain),
+        (float(settings.energy_floor), float(settings.alias_gain), float(settings.noise_sd)),
         settings.steps,
         settings.linear,
-        float(settings.noise_sd),
         slope,
         noise,
         residual,

@@ -16,6 +16,7 @@ import numpy as np
 import scipy.ndimage
 
 from qsm_recon.qsm import backend, compiling
+from qsm_recon.qsm.compiling import parallel_range
 from qsm_recon.qsm.parameters import Params
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.qsm.scan import Geometry
@@ -33,24 +34,29 @@ class RegionGrowingParams(Params):
     method: Literal["region-growing"] = "region-growing"
 
 
+@compiling.jit
+def _slice_buckets(wrapped, mask, noise, buckets, x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+    nx, ny, nz = mask.shape
+    for y in range(ny):
+        for z in range(nz):
+            for axis in range(3):
+                buckets[x, y, z, axis] = 0
+                x2, y2, z2 = x + (axis == 0), y + (axis == 1), z + (axis == 2)
+                if x2 == nx or y2 == ny or z2 == nz or not (mask[x, y, z] and mask[x2, y2, z2]):
+                    continue
+                step = float(wrapped[x2, y2, z2]) - float(wrapped[x, y, z])
+                step -= TWO_PI * np.round(step / TWO_PI)
+                variance = float(noise[x, y, z]) ** 2 + float(noise[x2, y2, z2]) ** 2
+                quality = (1 - abs(step) / math.pi) / (1 + 2 * math.sqrt(variance))
+                if not quality > 0:
+                    quality = 0.0  # infinite noise
+                buckets[x, y, z, axis] = np.uint8(1 + int((1 - quality) * 254))
+
+
 @compiling.jit_parallel
 def _edge_buckets(wrapped, mask, noise, buckets):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
-    nx, ny, nz = mask.shape
-    for x in compiling.parallel_range(nx):
-        for y in range(ny):
-            for z in range(nz):
-                for axis in range(3):
-                    buckets[x, y, z, axis] = 0
-                    x2, y2, z2 = x + (axis == 0), y + (axis == 1), z + (axis == 2)
-                    if x2 == nx or y2 == ny or z2 == nz or not (mask[x, y, z] and mask[x2, y2, z2]):
-                        continue
-                    step = float(wrapped[x2, y2, z2]) - float(wrapped[x, y, z])
-                    step -= TWO_PI * np.round(step / TWO_PI)
-                    variance = float(noise[x, y, z]) ** 2 + float(noise[x2, y2, z2]) ** 2
-                    quality = (1 - abs(step) / math.pi) / (1 + 2 * math.sqrt(variance))
-                    if not quality > 0:
-                        quality = 0.0  # infinite noise
-                    buckets[x, y, z, axis] = np.uint8(1 + int((1 - quality) * 254))
+    for x in parallel_range(mask.shape[0]):
+        _slice_buckets(wrapped, mask, noise, buckets, x)
 
 
 @compiling.jit
