@@ -47,7 +47,7 @@ LOSSLESS = frozenset(
 """Transfer syntaxes that keep every bit; any other is refused."""
 
 LOSSY_TAG = 0x00282110
-_DECODING_ERRORS = (ValueError, RuntimeError, AttributeError, EOFError, IndexError, KeyError, TypeError, MemoryError)
+_DECODING_ERRORS = (ValueError, RuntimeError, AttributeError, EOFError, IndexError, KeyError, TypeError)
 
 
 def read_frames(

@@ -25,7 +25,7 @@ from qsm_recon.errors import InputError
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.qsm.scan import MultiEchoScan
 
-WORKERS = 4
+WORKERS = 2
 """Threads that read and decode; header parsing holds the interpreter lock, so more bring nothing."""
 
 DUPLICATES = "DuplicateImages"
@@ -146,9 +146,9 @@ class _Reader:
 
     def polar_echo(self, echo: int, magnitude: NDArray[np.float32], phase_rad: NDArray[np.float32]) -> None:
         """Fill one echo from stated magnitude and phase."""
-        magnitude[:] = self.volume(echo, Component.MAGNITUDE)
+        _transpose(self.volume(echo, Component.MAGNITUDE), magnitude)
         _check_magnitude(magnitude, echo)
-        phase_rad[:] = self.volume(echo, Component.PHASE)
+        _transpose(self.volume(echo, Component.PHASE), phase_rad)
         phase_checks.check_range(phase_rad, f"echo {echo + 1}, phase")
         phase_checks.wrap(phase_rad)
 
@@ -156,13 +156,13 @@ class _Reader:
         """Fill one echo from real and imaginary parts; a stated magnitude, if any, must agree."""
         real = self.volume(echo, Component.REAL)
         imaginary = self.volume(echo, Component.IMAGINARY)
-        np.hypot(real, imaginary, out=magnitude)
-        np.arctan2(imaginary, real, out=phase_rad)
+        _transpose(np.hypot(real, imaginary), magnitude)
+        _transpose(np.arctan2(imaginary, real, out=real), phase_rad)
         phase_checks.wrap(phase_rad)
         del real, imaginary
         if Component.MAGNITUDE in self.acquisition.components:
-            stated = self.volume(echo, Component.MAGNITUDE)
-            agreement = float(np.corrcoef(stated.reshape(-1), magnitude.reshape(-1))[0, 1])
+            stated = self.volume(echo, Component.MAGNITUDE).transpose(2, 1, 0)
+            agreement = _correlation(stated, magnitude)
             if not agreement > MAGNITUDE_CORRELATION:
                 raise InputError(
                     "InvalidPixels",
@@ -172,7 +172,7 @@ class _Reader:
         self._done += self._frames_of(echo, Component.PHASE)  # a stated phase, if any, is not needed
 
     def volume(self, echo: int, component: Component) -> NDArray[np.float32]:
-        """One scaled volume as a (x, y, z) view of its (slice, row, column) staging array."""
+        """One scaled volume as (slice, row, column), the order the files have."""
         a = self.acquisition
         staged = np.empty((a.slice_count, a.rows, a.columns), dtype=np.float32)
         cells = {(echo, index, component): a.cells[echo, index, component] for index in range(a.slice_count)}
@@ -190,7 +190,7 @@ class _Reader:
         for count in self.pool.map(fill, _by_file(cells)):
             self._advance(count)
         _check_volume(staged, f"echo {echo + 1}, {component}")
-        return staged.transpose(2, 1, 0)
+        return staged
 
     def compare_duplicates(self) -> None:
         """Refuse cells whose further images differ in their pixels; say how many are the same."""
@@ -242,6 +242,21 @@ class _Reader:
     def _advance(self, count: int) -> None:
         self._done += count
         self.progress(self._done / len(self.acquisition.cells))
+
+
+def _transpose(staged: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """(slice, row, column) into (x, y, z), row by row: each small transposition stays in the cache."""
+    for row in range(staged.shape[1]):
+        out[:, row] = staged[:, row].T
+
+
+def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Pearson's, without a float64 copy of either volume."""
+    a = a - a.mean(dtype=np.float64).astype(np.float32)
+    b = b - b.mean(dtype=np.float64).astype(np.float32)
+    products = (float(np.multiply(p, q).sum(dtype=np.float64)) for p, q in ((a, b), (a, a), (b, b)))
+    ab, aa, bb = products
+    return ab / (aa * bb) ** 0.5 if aa * bb > 0 else 0.0
 
 
 def _by_file(cells: dict[Cell, FrameHeader]) -> list[list[Cell]]:

@@ -10,7 +10,6 @@ import errno
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -24,46 +23,20 @@ from pydicom.valuerep import format_number_as_ds
 
 from qsm_recon.dicom import codes
 from qsm_recon.dicom.inherit import inherited, legal_value
-from qsm_recon.dicom.read import LoadedScan, SourceReference
+from qsm_recon.dicom.quantities import HIGHEST, LOWEST, MapKind, quantise
+from qsm_recon.dicom.read import LoadedScan
+from qsm_recon.dicom.references import referenced_series, source_images
 from qsm_recon.dicom.uids import IMPLEMENTATION_CLASS_UID, RunIdentity, result_uid
 from qsm_recon.errors import TransientError, UsageError
 
+__all__ = ["MapKind", "RunIdentity", "WrittenSeries", "quantise", "series_description", "series_number", "write_series"]
+
 MANUFACTURER = "qsm-operator"
 MODEL = "qsm-recon"
-LOWEST, HIGHEST = -32768, 32767
 _LARGEST_IS = 2**31 - 1
 _LONG_STRING = 64
 _SHORT_TEXT = 1024
 _TRANSIENT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS})
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """How one kind of map is stored and named."""
-
-    name: str
-    """First word of the series description, third value of ImageType, stem of the file names."""
-    slope: float
-    """Real-world units per stored step."""
-    per_unit: float
-    """Factor from the science's unit to the written one (ppm to ppb: 1000)."""
-    unit: codes.Code
-    concept: codes.Code
-    window: tuple[float, float]
-    """(centre, width) for every slice, in the written unit: after rescale, as VOI LUTs are applied."""
-    series_offset: int
-    """Added to 100 times the source's series number."""
-
-
-class MapKind(Enum):
-    """The maps that can be written."""
-
-    CHI = Quantity(
-        "QSM", 1.0, 1000.0, codes.PARTS_PER_BILLION, codes.MAGNETIC_SUSCEPTIBILITY, (0.0, 400.0), series_offset=77
-    )
-    """Susceptibility, given in ppm, written in ppb."""
-    R2STAR = Quantity("R2STAR", 0.1, 1.0, codes.PER_SECOND, codes.R2_STAR, (50.0, 100.0), series_offset=78)
-    """R2* in 1/s, written in steps of 0.1 /s."""
 
 
 @dataclass(frozen=True)
@@ -77,28 +50,6 @@ class WrittenSeries:
     series_description: str
     clipped_voxels: int
     """Voxels beyond the range of int16."""
-
-
-def quantise(volume: NDArray[np.floating[Any]], kind: MapKind) -> tuple[NDArray[np.int16], int]:
-    """Stored values of a map, and how many voxels had to be clipped.
-
-    Parameters
-    ----------
-    volume
-        (x, y, z) in the science's unit: ppm for CHI, 1/s for R2STAR.
-    kind
-        Which map it is.
-
-    Raises
-    ------
-    ValueError
-        For values that are not finite: int16 has no place for them, and a map has none.
-    """
-    if not np.isfinite(volume).all():
-        raise ValueError("a map to be written must be finite everywhere")
-    steps = np.rint(np.asarray(volume, dtype=np.float64) * (kind.value.per_unit / kind.value.slope))
-    clipped = int(np.count_nonzero((steps < LOWEST) | (steps > HIGHEST)))
-    return np.clip(steps, LOWEST, HIGHEST).astype(np.int16), clipped
 
 
 def write_series(
@@ -286,51 +237,13 @@ def _slice(
     ds.InstanceNumber = index + 1
     ds.ImagePositionPatient = [_ds(v) for v in position]
     ds.SliceLocation = _ds(float(np.dot(normal, position)))
-    ds.SourceImageSequence = _source_images(loaded.sources[index])
-    ds.ReferencedSeriesSequence = _referenced_series(loaded, index)
+    ds.SourceImageSequence = source_images(loaded.sources[index])
+    ds.ReferencedSeriesSequence = referenced_series(loaded, index)
     ds.add_new("SmallestImagePixelValue", "SS", int(stored.min()))
     ds.add_new("LargestImagePixelValue", "SS", int(stored.max()))
     ds.PixelData = np.ascontiguousarray(stored.T).astype("<i2", copy=False).tobytes()
     ds["PixelData"].VR = "OW"
     return ds
-
-
-def _source_images(references: tuple[SourceReference, ...]) -> Sequence:
-    """One item per instance; the frames used of an enhanced one are listed in it."""
-    frames: dict[tuple[str, str], list[int]] = {}
-    for reference in references:
-        numbers = frames.setdefault((reference.sop_class_uid, reference.sop_instance_uid), [])
-        if reference.frame_number is not None:
-            numbers.append(reference.frame_number)
-    items = []
-    for (sop_class, sop_instance), numbers in frames.items():
-        item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, sop_instance
-        if numbers:
-            item.ReferencedFrameNumber = sorted(numbers)
-        item.PurposeOfReferenceCodeSequence = codes.SOURCE_IMAGE.sequence()
-        items.append(item)
-    return Sequence(items)
-
-
-def _referenced_series(loaded: LoadedScan, index: int) -> Sequence:
-    """Common Instance Reference module: the same instances, by series."""
-    series: dict[str, dict[str, str]] = {}
-    for (_, slice_index, _), header in sorted(loaded.acquisition.cells.items()):
-        if slice_index == index:
-            series.setdefault(header.series_instance_uid, {})[header.sop_instance_uid] = header.sop_class_uid
-    items = []
-    for uid, instances in sorted(series.items()):
-        references = []
-        for sop_instance, sop_class in instances.items():
-            reference = Dataset()
-            reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = sop_class, sop_instance
-            references.append(reference)
-        item = Dataset()
-        item.SeriesInstanceUID = uid
-        item.ReferencedInstanceSequence = Sequence(references)
-        items.append(item)
-    return Sequence(items)
 
 
 def _save(ds: Dataset, path: Path) -> None:
