@@ -35,7 +35,7 @@ def uid(*numbers: object) -> UID:
     return UID(".".join([ROOT, *(str(number) for number in numbers)]))
 
 
-def header(protocol: Protocol, echo: int, position: int, letter: str, series: int, number: int) -> Dataset:
+def header(protocol: Protocol, echo: int, position: int, series: int, number: int) -> Dataset:
     """One classic MR header without vendor words."""
     ds = Dataset()
     ds.SOPClassUID = MR
@@ -72,17 +72,25 @@ def classic(protocol: Protocol, letters: str, dress: Callable[[Dataset, str], No
         for echo in range(len(protocol.echo_times_ms)):
             for position in range(protocol.slices):
                 number = 1 + position + protocol.slices * (echo + len(protocol.echo_times_ms) * letters.index(letter))
-                ds = header(protocol, echo, position, letter, series[letter], number)
+                ds = header(protocol, echo, position, series[letter], number)
                 dress(ds, letter)
                 name = f"{protocol.study}/{series[letter]}/{protocol.acquisition}/{letter}/e{echo + 1}/s{position + 1}"
                 heap.append((name, ds))
     return heap
 
 
+class Named(dict[str, Heap]):
+    """Scans by name, shown in one word where a failing example is printed."""
+
+    def __repr__(self) -> str:
+        return "scans"
+
+
 class Scans:
     """Complete, usable scans of each vendor, and the pieces to make others."""
 
     Protocol = Protocol
+    Named = Named
     uid = staticmethod(uid)
 
     @staticmethod
@@ -146,11 +154,18 @@ class Scans:
     ) -> tuple[str, Dataset]:
         """One enhanced object whose frames are the given (echo, slice, letter)."""
         protocol = protocol or Protocol()
-        ds = header(protocol, 0, 0, "M", protocol.series, number)
+        ds = header(protocol, 0, 0, protocol.series, number)
         for keyword in (
-            "EchoTime EchoNumbers PixelSpacing ImageOrientationPatient ImagePositionPatient ImagingFrequency "
-            "ScanningSequence SequenceVariant AcquisitionTime"
-        ).split():
+            "EchoTime",
+            "EchoNumbers",
+            "PixelSpacing",
+            "ImageOrientationPatient",
+            "ImagePositionPatient",
+            "ImagingFrequency",
+            "ScanningSequence",
+            "SequenceVariant",
+            "AcquisitionTime",
+        ):
             delattr(ds, keyword)
         ds.SOPClassUID = ENHANCED
         ds.Manufacturer = manufacturer

@@ -17,13 +17,13 @@ WORDS = {"M": "magnitude", "P": "phase", "R": "real", "I": "imaginary"}
 @pytest.fixture(scope="module")
 def whole_scans(scans):
     """One complete scan of each kind, built once because building costs more than surveying."""
-    return {
-        "siemens": scans.siemens(),
-        "philips": scans.philips(),
-        "ge": scans.ge(),
-        "uih": scans.other("UIH"),
-        "philips4": scans.philips(letters="MPRI"),
-    }
+    return scans.Named(
+        siemens=scans.siemens(),
+        philips=scans.philips(),
+        ge=scans.ge(),
+        uih=scans.other("UIH"),
+        philips4=scans.philips(letters="MPRI"),
+    )
 
 
 @settings(max_examples=60, deadline=None)

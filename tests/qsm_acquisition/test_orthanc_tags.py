@@ -4,6 +4,8 @@ import base64
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from qsm_acquisition import from_orthanc_tags, survey
@@ -68,3 +70,21 @@ def test_odd_records_are_left_out() -> None:
     assert len(from_orthanc_tags({"0008,0060": "MR", "0008,0061": {"Type": "TooLong", "Value": None}})) == 0
     odd = from_orthanc_tags({"0028,0010": {"Type": "String", "Value": "many"}})
     assert survey([("x", odd)]).refusals
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["0008,0060", "0028,0010", "0018,0081", "0043,0010", "0043,102f", "0020,0032", "5200,9230"]),
+        st.fixed_dictionaries(
+            {
+                "Type": st.sampled_from(["String", "Binary", "Null", "Sequence", "TooLong", "?"]),
+                "Value": st.none() | st.text(max_size=8) | st.just("data:application/octet-stream;base64,AQ"),
+                "PrivateCreator": st.sampled_from(["", "GEMS_PARM_01"]),
+            }
+        ),
+    )
+)
+def test_any_record_leads_to_a_conclusion(tags) -> None:
+    heap = [("x", from_orthanc_tags({"0008,0016": {"Type": "String", "Value": "1.2.840.10008.5.1.4.1.1.4"}, **tags}))]
+    assert survey(heap).refusals

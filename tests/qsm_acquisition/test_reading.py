@@ -1,5 +1,6 @@
 """Files: whatever their content, a header or a refusal, never an exception and never a warning."""
 
+import copy
 import io
 import os
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmwrite
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from qsm_acquisition import Reason, Refusal, read_header, survey
@@ -17,7 +18,7 @@ LITTLE = ExplicitVRLittleEndian
 
 def _bytes(scans, syntax=LITTLE, *, preamble: bool = True) -> bytes:
     _, header = scans.ge(letters="R")[0]
-    ds = Dataset(header)
+    ds = copy.deepcopy(header)
     ds.PixelData = bytes(160)
     ds["PixelData"].VR = "OW"
     buffer = io.BytesIO()
@@ -25,7 +26,6 @@ def _bytes(scans, syntax=LITTLE, *, preamble: bool = True) -> bytes:
     if not preamble:
         ds.save_as(buffer, implicit_vr=implicit, little_endian=little)
         return buffer.getvalue()
-    ds = Dataset(ds)
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = syntax
     dcmwrite(buffer, ds, implicit_vr=implicit, little_endian=little, enforce_file_format=True)
@@ -118,7 +118,7 @@ def test_damaged_file_never_raises(whole_file, scratch, data) -> None:
 @pytest.mark.parametrize("keyword", ["StudyDate", "AcquisitionTime", "PatientBirthDate", "EchoTime", "InstanceNumber"])
 def test_illegal_values_neither_raise_nor_warn(scans, scratch, keyword) -> None:
     _, header = scans.philips()[0]
-    ds = Dataset(header)
+    ds = copy.deepcopy(header)
     setattr(ds, keyword, None)
     ds.PixelData = bytes(160)
     ds["PixelData"].VR = "OW"

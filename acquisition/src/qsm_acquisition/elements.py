@@ -7,7 +7,9 @@ are still raw bytes are decoded here, and an unreadable number becomes NaN for t
 
 import math
 import struct
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -43,6 +45,14 @@ def _dictionary_vr(tag: int) -> str:
         return "UN"
 
 
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Let pydicom parse without warnings: the rules judge what is odd, and its texts may quote header values."""
+    with warnings.catch_warnings(), config.disable_value_validation():
+        warnings.filterwarnings("ignore", module=r"pydicom\.")
+        yield
+
+
 def has(dataset: Dataset, keyword: str) -> bool:
     """Whether the element is there with a value."""
     return bool(values(dataset, tag_of(keyword)))
@@ -66,8 +76,12 @@ def values(dataset: Dataset, tag: int) -> tuple[Any, ...]:
 
 
 def _element(dataset: Dataset, tag: int) -> Any:
+    element = dataset.get_item(tag, keep_deferred=True)
+    if not isinstance(element, RawDataElement) or element.value is not None:
+        return element
     try:
-        return dataset.get_item(tag)
+        with quiet_pydicom():
+            return dataset[tag]
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - a deferred element is converted by pydicom, which raises anything on bad content
@@ -128,12 +142,14 @@ def _as_number(value: Any) -> float:
 def items(dataset: Dataset, keyword: str) -> tuple[Dataset, ...]:
     """Items of a sequence; empty where it is absent or is no sequence."""
     tag = tag_of(keyword)
-    if tag not in dataset:
+    element = _element(dataset, tag)
+    if element is None:
         return ()
     try:
-        with config.disable_value_validation():
-            value = dataset[tag].value
-        return tuple(item for item in value if isinstance(item, Dataset))
+        if isinstance(element, RawDataElement):
+            with quiet_pydicom():
+                element = dataset[tag]
+        return tuple(item for item in element.value if isinstance(item, Dataset))
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - a sequence cut short makes pydicom raise anything; it then says nothing

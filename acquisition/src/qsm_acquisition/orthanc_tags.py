@@ -31,7 +31,8 @@ def from_orthanc_tags(tags: Mapping[str, Any]) -> Dataset:
     ValueError
         If a key is no tag of the form `gggg,eeee`: it is the simplified JSON, or no tag JSON at all.
     """
-    dataset = Dataset()
+    # Filled before it becomes a Dataset, which would convert private elements when they are set.
+    elements: dict[BaseTag, DataElement | RawDataElement] = {}
     for key, entry in tags.items():
         tag = _tag(key)
         if not isinstance(entry, Mapping):
@@ -39,14 +40,14 @@ def from_orthanc_tags(tags: Mapping[str, Any]) -> Dataset:
         value = entry.get("Value")
         if entry.get("Type") == "Sequence" and isinstance(value, Sequence):
             children = [from_orthanc_tags(item) for item in value if isinstance(item, Mapping)]
-            dataset[tag] = DataElement(tag, "SQ", DicomSequence(children))
+            elements[tag] = DataElement(tag, "SQ", DicomSequence(children))
         elif entry.get("Type") in ("String", "Binary") and isinstance(value, str):
             vr = _vr(tag, str(entry.get("PrivateCreator", "")))
             vr, content = _encode(value, vr)
-            dataset[tag] = RawDataElement(
+            elements[tag] = RawDataElement(
                 tag, vr, len(content), content, 0, is_implicit_VR=False, is_little_endian=True
             )
-    return dataset
+    return Dataset(elements)
 
 
 def _tag(key: str) -> BaseTag:

@@ -3,16 +3,15 @@
 import re
 import stat
 import struct
-import warnings
 from pathlib import Path
 from typing import BinaryIO
 
-from pydicom import config, dcmread
+from pydicom import dcmread
 from pydicom.dataset import FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from qsm_acquisition.elements import text
+from qsm_acquisition.elements import quiet_pydicom, text
 from qsm_acquisition.headers import MR_CLASSES
 from qsm_acquisition.refusals import Reason, Refusal
 
@@ -59,19 +58,19 @@ def _read(path: Path, file: BinaryIO, size: int) -> FileDataset | Refusal:
     except Exception:  # noqa: BLE001 - pydicom raises anything on broken content, and nothing of it helps the reader
         return _refusal(path, Reason.UNREADABLE, "The file is damaged: its DICOM header cannot be read.")
     sop_class = text(header, "SOPClassUID")
-    if sop_class == _DICOMDIR or text(header.file_meta, "MediaStorageSOPClassUID") == _DICOMDIR:
+    # The file's own heading tells the class too, where the header is cut inside SOPClassUID.
+    classes = {sop_class, text(header.file_meta, "MediaStorageSOPClassUID")}
+    if _DICOMDIR in classes:
         return _refusal(path, Reason.NOT_AN_IMAGE, "A DICOMDIR, the index of a medium; not an image.")
     if not sop_class:
         return _refusal(path, Reason.UNREADABLE, "The DICOM header is cut short or has no SOPClassUID.")
-    if sop_class in MR_CLASSES and not _pixels_follow(header, file, size):
+    if classes & MR_CLASSES and not _pixels_follow(header, file, size):
         return _refusal(path, Reason.UNREADABLE, "The file is cut short: its pixel data is missing or incomplete.")
     return header
 
 
 def _parse(file: BinaryIO, *, force: bool) -> FileDataset:
-    with warnings.catch_warnings(), config.disable_value_validation():
-        # pydicom warns about oddities that the rules judge anyway, and its texts may quote header values.
-        warnings.filterwarnings("ignore", module=r"pydicom\.")
+    with quiet_pydicom():
         return dcmread(file, stop_before_pixels=True, force=force)
 
 
