@@ -5,6 +5,7 @@ gradient-echo images where the original leaks into orbits and neck. Phase: the c
 the meet of such a mask with phase quality (doi:10.1002/mrm.30006).
 """
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ from qsm_recon.qsm.masking.intensity import (
 )
 from qsm_recon.qsm.masking.phase_quality import phase_roughness_rad
 from qsm_recon.qsm.masking.refinement import Limits, refine
-from qsm_recon.qsm.masking.surface import enclosed_voxels, icosphere
+from qsm_recon.qsm.masking.surface import enclosed_volume, enclosed_voxels, icosphere
 from qsm_recon.qsm.parameters import Params
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.qsm.scan import FieldFit, MultiEchoScan
@@ -36,6 +37,7 @@ OTSU_SHARE = 0.6
 """Dark brain (dephased, deep in the coil's shade) lies below Otsu's level; air lies far below this share of it."""
 FRACTION_EXPONENT = 0.275
 STABILITY_STEP = 0.05
+STABILITY_ITERATIONS = 200
 STABILITY_PERCENT = 3.0
 
 
@@ -51,8 +53,8 @@ class BetParams(Params):
     """How far inward the surface looks for the brightest value."""
     profile_step_mm: float = Field(default=2.0, ge=0.5, le=4.0)
     """Distance between samples of a profile."""
-    iterations: int = Field(default=1000, ge=100, le=5000)
-    """Steps of the surface; 500 are too few for an adult head."""
+    iterations: int = Field(default=3000, ge=100, le=20000)
+    """Most steps of the surface; it stops earlier when it rests, in most heads before 1000."""
     smoothing_mm: float = Field(default=1.5, ge=0.0, le=5.0)
     """Gaussian width the image is smoothed with before the surface sees it."""
     shading_mm: float = Field(default=20.0, ge=0.0, le=100.0)
@@ -73,6 +75,16 @@ class BetParams(Params):
     """A smaller mask is warned about."""
     volume_high_l: float = Field(default=2.0, gt=0.0, le=10.0)
     """A larger mask is warned about."""
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """Where the surface came to rest."""
+
+    vertices_mm: Array
+    rested: bool
+    drift_percent: float | None
+    """Change of its volume under slightly different thresholds; None where not looked at."""
 
 
 def bet(scan: MultiEchoScan, fit: FieldFit, params: BetParams, progress: Progress = silent) -> BrainMask:
@@ -107,13 +119,16 @@ def bet(scan: MultiEchoScan, fit: FieldFit, params: BetParams, progress: Progres
     smoothed = smooth(raw, grid.voxel_mm, params.smoothing_mm)
     image = flatten(smoothed, grid.voxel_mm, params.shading_mm)
     progress(0.2)
-    vertices, drift_percent = _find_surface(image, grid.voxel_mm, params, progress)
+    surface = _find_surface(image, grid.voxel_mm, params, progress)
     progress(0.8)
     triangles = icosphere(SUBDIVISIONS)[1]
-    mask = enclosed_voxels(vertices + np.asarray(grid.origin_mm), triangles, scan.shape, voxel)
+    mask = enclosed_voxels(surface.vertices_mm + np.asarray(grid.origin_mm), triangles, scan.shape, voxel)
     surface_volume_l = float(np.count_nonzero(mask) * np.prod(voxel) / 1e6)
     quality = {"surface_volume_l": surface_volume_l, "removed_by_phase_percent": 0.0}
     warnings: tuple[str, ...] = ()
+    if not surface.rested:
+        warnings += (f"MaskUnstable: the surface still moved after {params.iterations} steps; look at the mask.",)
+    drift_percent = surface.drift_percent
     if drift_percent is not None:
         quality["volume_change_percent"] = drift_percent
         if drift_percent > STABILITY_PERCENT:
@@ -121,7 +136,7 @@ def bet(scan: MultiEchoScan, fit: FieldFit, params: BetParams, progress: Progres
             warnings += (f"MaskUnstable: {moved}; look at the mask before using the map.",)
     if params.phase_quality:
         before = int(np.count_nonzero(mask))
-        mask = _clean(mask, vertices, smoothed, fit=fit, grid=grid, params=params)
+        mask = _clean(mask, surface.vertices_mm, smoothed, fit=fit, grid=grid, params=params)
         quality["removed_by_phase_percent"] = 100.0 * (1 - int(np.count_nonzero(mask)) / max(before, 1))
     if params.erosion_mm > 0:
         mask = morphology.largest_component(morphology.erode(mask, voxel, params.erosion_mm))
@@ -132,8 +147,8 @@ def bet(scan: MultiEchoScan, fit: FieldFit, params: BetParams, progress: Progres
     return done
 
 
-def _find_surface(image: Array, voxel: Voxel, params: BetParams, progress: Progress) -> tuple[Array, float | None]:
-    """Vertices in mm, and how far the volume drifts (percent) under slightly different thresholds."""
+def _find_surface(image: Array, voxel: Voxel, params: BetParams, progress: Progress) -> _Surface:
+    """Inflate a sphere from the middle of the foreground until it rests."""
     low, high = (float(q) for q in np.percentile(image, (2, 98)))
     foreground = OTSU_SHARE * otsu_threshold(image)
     low = min(low, 0.5 * foreground)
@@ -160,7 +175,7 @@ def _find_surface(image: Array, voxel: Voxel, params: BetParams, progress: Progr
     def levels(threshold: float) -> Levels:
         return Levels(low=low, foreground=level, median=median, fraction=threshold**FRACTION_EXPONENT)
 
-    def surface(start: Array, threshold: float, iterations: int, report: Progress = silent) -> Array:
+    def surface(start: Array, threshold: float, iterations: int, report: Progress = silent) -> tuple[Array, bool]:
         return evolve(
             image,
             voxel,
@@ -170,25 +185,19 @@ def _find_surface(image: Array, voxel: Voxel, params: BetParams, progress: Progr
             levels=levels(threshold),
             profiles=profiles,
             iterations=iterations,
+            until_rest=iterations == params.iterations,
             progress=report,
         )
 
-    share = 0.4 if params.check_stability else 0.6
     f = params.fractional_threshold
-    vertices = surface(centre + radius / 2 * sphere, f, params.iterations, lambda d: progress(0.2 + share * d))
+    start = centre + radius / 2 * sphere
+    vertices, rested = surface(start, f, params.iterations, lambda done: progress(0.2 + 0.5 * done))
     if not params.check_stability:
-        return vertices, None
-    volumes = [
-        _volume(surface(vertices, f + sign * STABILITY_STEP, params.iterations // 5), triangles) for sign in (-1, 1)
-    ]
-    now = _volume(vertices, triangles)
-    return vertices, 100.0 * max(abs(v / now - 1) for v in volumes) if now > 0 else 100.0
-
-
-def _volume(vertices: Array, triangles: Array) -> float:
-    """Volume inside a closed mesh (divergence theorem), in the cube of the vertices' unit."""
-    a, b, c = (vertices[triangles[:, k]] for k in range(3))
-    return float(np.einsum("ij,ij->", a, np.cross(b, c)) / 6)
+        return _Surface(vertices, rested, None)
+    now = enclosed_volume(vertices, triangles)
+    moved = (surface(vertices, f + sign * STABILITY_STEP, STABILITY_ITERATIONS)[0] for sign in (-1, 1))
+    drift = max(abs(enclosed_volume(v, triangles) / now - 1) for v in moved) if now > 0 else 1.0
+    return _Surface(vertices, rested, 100.0 * drift)
 
 
 def _clean(

@@ -6,12 +6,16 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm.compiling import jit
+from qsm_recon.qsm.masking.surface import enclosed_volume
 from qsm_recon.qsm.progress import Progress, silent
 
 Array = Any
 
 ITERATIONS_PER_ROUND = 50
 """Between two updates of the mean edge length."""
+RESTING = 5e-4
+"""The surface rests when its volume changes by less than this share in two rounds running. A fixed count stops some
+heads half grown: growth is slow where the image is dark inside, and then nothing looks wrong but the result."""
 LARGEST_RADIUS_MM = 10.0
 SMALLEST_RADIUS_MM = 3.33
 """Smoothing is full where the surface is bent tighter than the smallest and slight where flatter than the largest
@@ -53,9 +57,10 @@ def evolve(
     levels: Levels,
     profiles: Profiles,
     iterations: int,
+    until_rest: bool = True,
     progress: Progress = silent,
-) -> Array:
-    """Move the vertices `iterations` times; returns the new (n, 3) positions in mm.
+) -> tuple[Array, bool]:
+    """Move the vertices until the surface rests.
 
     Parameters
     ----------
@@ -68,9 +73,18 @@ def evolve(
     levels, profiles
         What to look for, and where.
     iterations
-        Steps to take.
+        Steps to take at most.
+    until_rest
+        False takes them all.
     progress
         Called with the fraction done; may raise to cancel.
+
+    Returns
+    -------
+    vertices_mm
+        (n, 3) float64.
+    rested
+        Whether the surface came to rest.
     """
     vertices = np.array(vertices_mm, dtype=np.float64)
     voxel = np.asarray(voxel_size_mm, dtype=np.float64)
@@ -79,13 +93,17 @@ def evolve(
     )
     dark = 1 + int(profiles.dark_mm / profiles.step_mm)
     bright = 1 + int(profiles.bright_mm / profiles.step_mm)
-    done = 0
+    done, quiet_rounds, volume = 0, 0, enclosed_volume(vertices, triangles)
     while done < iterations:
         count = min(ITERATIONS_PER_ROUND, iterations - done)
         _move(image, voxel, vertices, triangles, neighbours, steps, dark, bright, count)
         done += count
         progress(done / iterations)
-    return vertices
+        before, volume = volume, enclosed_volume(vertices, triangles)
+        quiet_rounds = quiet_rounds + 1 if abs(volume - before) < RESTING * abs(volume) else 0
+        if until_rest and quiet_rounds == 2:
+            break
+    return vertices, quiet_rounds >= 2
 
 
 @jit
@@ -100,50 +118,96 @@ def _move(  # noqa: PLR0917 - compiled kernels take plain arrays, and all of the
     bright: int,
     iterations: int,
 ) -> None:
-    """Advance `vertices` in place; every vertex is moved from the same old positions."""
-    n = vertices.shape[0]
-    low, foreground, median, fraction, spacing = steps
-    strength = 6 / (1 / SMALLEST_RADIUS_MM - 1 / LARGEST_RADIUS_MM)
-    middle = (1 / SMALLEST_RADIUS_MM + 1 / LARGEST_RADIUS_MM) / 2
+    """Advance `vertices` in place."""
     length = _mean_edge(vertices, neighbours)
     normals = np.empty_like(vertices)
     moved = np.empty_like(vertices)
+    pushes = np.empty(vertices.shape[0])
     for _ in range(iterations):
         _vertex_normals(vertices, triangles, normals)
-        for v in range(n):
-            nx, ny, nz = normals[v]
-            px, py, pz = vertices[v]
-            mx, my, mz, count = 0.0, 0.0, 0.0, 0
-            for k in range(6):
-                other = neighbours[v, k]
-                if other >= 0:
-                    mx += vertices[other, 0]
-                    my += vertices[other, 1]
-                    mz += vertices[other, 2]
-                    count += 1
-            dx, dy, dz = mx / count - px, my / count - py, mz / count - pz
-            along = dx * nx + dy * ny + dz * nz
-            # Bent tightly: smooth fully. Nearly flat: leave it.
-            curvature = 2 * abs(along) / (length * length)
-            smoothing = 0.5 * (1 + np.tanh(strength * (curvature - middle)))
-            darkest, brightest = median, foreground
-            for k in range(dark):
-                value = _sample(image, voxel, px - k * spacing * nx, py - k * spacing * ny, pz - k * spacing * nz)
-                darkest = min(darkest, value)
-                if k < bright:
-                    brightest = max(brightest, value)
-            darkest = max(darkest, low)
-            brightest = min(brightest, median)
-            local = low + (brightest - low) * fraction
-            push = 0.1 * length * (darkest - local) / (brightest - low)
-            out = smoothing * along + push - 0.5 * along
-            moved[v, 0] = px + 0.5 * dx + out * nx
-            moved[v, 1] = py + 0.5 * dy + out * ny
-            moved[v, 2] = pz + 0.5 * dz + out * nz
+        _push(image, voxel, vertices, normals, steps, dark, bright, pushes)
+        _shift(vertices, normals, neighbours, length, pushes, moved)
         for axis in range(3):
             last = (image.shape[axis] - 1) * voxel[axis] + BEYOND_VIEW_MM
-            for v in range(n):
+            for v in range(vertices.shape[0]):
                 vertices[v, axis] = min(max(moved[v, axis], -BEYOND_VIEW_MM), last)
+
+
+@jit
+def _push(  # noqa: PLR0917 - compiled kernels take plain arrays, and all of them by position
+    image: Array,
+    voxel: Array,
+    vertices: Array,
+    normals: Array,
+    steps: Array,
+    dark: int,
+    bright: int,
+    pushes: Array,
+) -> None:
+    """How strongly the image drives each vertex outward: positive over tissue, negative where it is dark inside.
+
+    Beyond the volume its edge voxels go on.
+    """
+    low, foreground, median, fraction, spacing = steps
+    mx, my, mz = image.shape
+    flat = image.reshape(-1)
+    for n in range(vertices.shape[0]):
+        darkest, brightest = median, foreground
+        for k in range(dark):
+            u = min(max((vertices[n, 0] - k * spacing * normals[n, 0]) / voxel[0], 0.0), mx - 1.0)
+            v = min(max((vertices[n, 1] - k * spacing * normals[n, 1]) / voxel[1], 0.0), my - 1.0)
+            w = min(max((vertices[n, 2] - k * spacing * normals[n, 2]) / voxel[2], 0.0), mz - 1.0)
+            i, j, m = int(u), int(v), int(w)
+            a, b, c = u - i, v - j, w - m
+            at = (i * my + j) * mz + m
+            dx = my * mz if i + 1 < mx else 0
+            dy = mz if j + 1 < my else 0
+            dz = 1 if m + 1 < mz else 0
+            near = (1 - b) * ((1 - c) * flat[at] + c * flat[at + dz]) + b * (
+                (1 - c) * flat[at + dy] + c * flat[at + dy + dz]
+            )
+            at += dx
+            far = (1 - b) * ((1 - c) * flat[at] + c * flat[at + dz]) + b * (
+                (1 - c) * flat[at + dy] + c * flat[at + dy + dz]
+            )
+            value = (1 - a) * near + a * far
+            darkest = min(darkest, value)
+            if k < bright:
+                brightest = max(brightest, value)
+        darkest = max(darkest, low)
+        brightest = min(brightest, median)
+        local = low + (brightest - low) * fraction
+        pushes[n] = (darkest - local) / (brightest - low)
+
+
+@jit
+def _shift(  # noqa: PLR0917 - compiled kernels take plain arrays, and all of them by position
+    vertices: Array, normals: Array, neighbours: Array, length: float, pushes: Array, moved: Array
+) -> None:
+    """New positions: along the surface towards the neighbours' mean, across it by smoothing and by the push."""
+    strength = 6 / (1 / SMALLEST_RADIUS_MM - 1 / LARGEST_RADIUS_MM)
+    middle = (1 / SMALLEST_RADIUS_MM + 1 / LARGEST_RADIUS_MM) / 2
+    for v in range(vertices.shape[0]):
+        nx, ny, nz = normals[v, 0], normals[v, 1], normals[v, 2]
+        mx, my, mz, count = 0.0, 0.0, 0.0, 0
+        for k in range(6):
+            other = neighbours[v, k]
+            if other >= 0:
+                mx += vertices[other, 0]
+                my += vertices[other, 1]
+                mz += vertices[other, 2]
+                count += 1
+        dx = mx / count - vertices[v, 0]
+        dy = my / count - vertices[v, 1]
+        dz = mz / count - vertices[v, 2]
+        along = dx * nx + dy * ny + dz * nz
+        # Bent tightly: smooth fully. Nearly flat: leave it.
+        curvature = 2 * abs(along) / (length * length)
+        smoothing = 0.5 * (1 + np.tanh(strength * (curvature - middle)))
+        out = (smoothing - 0.5) * along + 0.1 * length * pushes[v]
+        moved[v, 0] = vertices[v, 0] + 0.5 * dx + out * nx
+        moved[v, 1] = vertices[v, 1] + 0.5 * dy + out * ny
+        moved[v, 2] = vertices[v, 2] + 0.5 * dz + out * nz
 
 
 @jit
@@ -168,7 +232,7 @@ def _vertex_normals(vertices: Array, triangles: Array, normals: Array) -> None:
     """Outward unit normals: the area-weighted sum over the triangles around each vertex."""
     normals[:] = 0
     for t in range(triangles.shape[0]):
-        a, b, c = triangles[t]
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ux = vertices[b, 0] - vertices[a, 0]
         uy = vertices[b, 1] - vertices[a, 1]
         uz = vertices[b, 2] - vertices[a, 2]
@@ -176,31 +240,13 @@ def _vertex_normals(vertices: Array, triangles: Array, normals: Array) -> None:
         wy = vertices[c, 1] - vertices[a, 1]
         wz = vertices[c, 2] - vertices[a, 2]
         cx, cy, cz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
-        for k in range(3):
-            v = triangles[t, k]
+        for v in (a, b, c):
             normals[v, 0] += cx
             normals[v, 1] += cy
             normals[v, 2] += cz
     for v in range(normals.shape[0]):
-        size = np.sqrt(normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2)
+        size = np.sqrt(normals[v, 0] * normals[v, 0] + normals[v, 1] * normals[v, 1] + normals[v, 2] * normals[v, 2])
         if size > 0:
-            normals[v] /= size
-
-
-@jit
-def _sample(image: Array, voxel: Array, x: float, y: float, z: float) -> float:
-    """`image` interpolated linearly at a point in mm; beyond the volume its edge voxels go on."""
-    mx, my, mz = image.shape
-    u = min(max(x / voxel[0], 0.0), mx - 1.0)
-    v = min(max(y / voxel[1], 0.0), my - 1.0)
-    w = min(max(z / voxel[2], 0.0), mz - 1.0)
-    i, j, k = int(u), int(v), int(w)
-    i1, j1, k1 = min(i + 1, mx - 1), min(j + 1, my - 1), min(k + 1, mz - 1)
-    a, b, c = u - i, v - j, w - k
-    near = (1 - b) * ((1 - c) * image[i, j, k] + c * image[i, j, k1]) + b * (
-        (1 - c) * image[i, j1, k] + c * image[i, j1, k1]
-    )
-    far = (1 - b) * ((1 - c) * image[i1, j, k] + c * image[i1, j, k1]) + b * (
-        (1 - c) * image[i1, j1, k] + c * image[i1, j1, k1]
-    )
-    return float((1 - a) * near + a * far)
+            normals[v, 0] /= size
+            normals[v, 1] /= size
+            normals[v, 2] /= size

@@ -168,7 +168,10 @@ def otsu_threshold(values: Array) -> float:
     sums = np.cumsum(counts * centres)
     with np.errstate(divide="ignore", invalid="ignore"):
         between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
-    return float(edges[1 + int(np.argmax(np.nan_to_num(between[:-1], posinf=0.0)))])
+    score = np.nan_to_num(between[:-1], posinf=0.0)
+    # Between two peaks apart every level is as good: take the middle.
+    best = np.flatnonzero(score >= score.max() * (1 - 1e-9))
+    return float((edges[1 + best[0]] + edges[1 + best[-1]]) / 2)
 
 
 @jit_parallel

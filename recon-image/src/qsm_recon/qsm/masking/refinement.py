@@ -1,5 +1,6 @@
 """What is inside the surface and still no brain: fat, vessels with inflow, air, dephased voxels."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,10 @@ CORE_MM = 5.0
 """Erosion that parts the brain from what hangs on by a thin bridge."""
 REGROW_MM = 5.75
 CLOSE_MM = 3.0
+NOISE_MARGIN = 2.0
+"""A noisy scan has rough phase throughout: the limit moves up with the roughness of the deep brain."""
+ROUGHEST_RAD = 1.0
+"""The limit stays below this: the phase of air has a roughness of about 1.3 rad."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,10 @@ def refine(surface_mask: Array, flat_image: Array, roughness_rad: Array, voxel_s
     size = [max(1, 2 * round((3.0 / h - 1) / 2) + 1) for h in voxel_size_mm]
     rough = backend.ndimage(rough).uniform_filter(rough, size)
     median = np.float32(np.median(flat[inside]))
-    good = (flat > limits.signal_low * median) & (flat < limits.signal_high * median) & (rough < limits.roughness_rad)
     deep = morphology.erode(inside, voxel_size_mm, RIM_MM)
+    noise = float(np.median(rough[deep if deep.any() else inside]))
+    roughest = min(math.hypot(limits.roughness_rad, NOISE_MARGIN * noise), ROUGHEST_RAD)
+    good = (flat > limits.signal_low * median) & (flat < limits.signal_high * median) & (rough < roughest)
     good = morphology.fill_holes(inside & (good | deep))
     core = morphology.largest_component(morphology.erode(good, voxel_size_mm, CORE_MM))
     grown = morphology.dilate(core, voxel_size_mm, REGROW_MM) & good
