@@ -78,13 +78,23 @@ def sphere_kernel(shape: Shape, voxel_size_mm: Triple, radius_mm: float, xp: Mod
     ValueError
         Where the ball is wider than the grid.
     """
-    reach = [math.ceil(radius_mm / h + 0.5) for h in voxel_size_mm]
-    if any(2 * r + 1 > n for r, n in zip(reach, shape, strict=True)):
+    reach = _reach(voxel_size_mm, radius_mm)
+    if not ball_fits(shape, voxel_size_mm, radius_mm):
         raise ValueError(f"a ball of {radius_mm} mm does not fit the grid {shape} of {voxel_size_mm} mm voxels")
     ball = np.zeros(shape, dtype=np.float32)
     index = [np.arange(-r, r + 1) for r in reach]
     ball[np.ix_(*index)] = _rendered_ball(index, voxel_size_mm, radius_mm)
     return xp.asarray(np.ascontiguousarray(backend.rfftn(ball).real))
+
+
+def ball_fits(shape: Shape, voxel_size_mm: Triple, radius_mm: float) -> bool:
+    """Whether a ball of `radius_mm` is no wider than the grid."""
+    return all(2 * r + 1 <= n for r, n in zip(_reach(voxel_size_mm, radius_mm), shape, strict=True))
+
+
+def _reach(voxel_size_mm: Triple, radius_mm: float) -> list[int]:
+    """Voxels from the centre of a ball to the last one it may touch, per axis."""
+    return [math.ceil(radius_mm / h + 0.5) for h in voxel_size_mm]
 
 
 def _rendered_ball(index: list[Any], voxel_size_mm: Triple, radius_mm: float) -> Any:

@@ -58,7 +58,7 @@ def remove_background(  # noqa: PLR0917 - all stages take (data, mask, noise, ge
     check_finite("field_ppm", field_ppm, mask)
     if noise_ppm is not None:
         check_noise(noise_ppm, mask)
-    box = mask_box(mask, geometry.voxel_size_mm, params.padding_mm)
+    box = mask_box(mask, geometry.voxel_size_mm, params.room_mm())
     xp = backend.namespace(mask)
     boxed_mask = box.take(mask)
     problem = BackgroundProblem(

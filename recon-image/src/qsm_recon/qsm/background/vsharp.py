@@ -29,6 +29,10 @@ class VsharpParams(BackgroundMethodParams):
     threshold: float = Field(default=0.05, gt=0, lt=1)
     """Spatial frequencies that the largest ball keeps by less than this are not restored."""
 
+    def room_mm(self) -> float:
+        """At least the largest radius."""
+        return max(self.padding_mm, self.largest_radius_mm)
+
 
 def vsharp(problem: BackgroundProblem, params: VsharpParams, progress: Progress = silent) -> BackgroundResult:
     """Local field by V-SHARP; the mask shrinks by the smallest radius.
@@ -53,6 +57,8 @@ def vsharp(problem: BackgroundProblem, params: VsharpParams, progress: Progress 
     done = xp.zeros_like(problem.mask)
     largest_kernel = None
     for i, radius in enumerate(radii):
+        if not kernels.ball_fits(problem.shape, problem.voxel_size_mm, radius):
+            continue  # wider than the grid, so wider than the mask
         ball = kernels.sphere_kernel(problem.shape, problem.voxel_size_mm, radius, xp)
         inside = problem.mask & (backend.irfftn(ball * mask_spectrum, problem.shape) > INSIDE)
         if largest_kernel is None and bool(inside.any()):

@@ -67,7 +67,7 @@ def invert(
         check_finite("magnitude", magnitude, mask)
     if noise_ppm is not None:
         check_noise(noise_ppm, mask)
-    box = mask_box(mask, geometry.voxel_size_mm, params.padding_mm)
+    box = mask_box(mask, geometry.voxel_size_mm, params.room_mm())
     xp = backend.namespace(mask)
     boxed_mask = box.take(mask)
 

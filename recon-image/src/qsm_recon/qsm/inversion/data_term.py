@@ -44,23 +44,43 @@ def spherical_mean_filter(problem: DipoleProblem, radius_mm: float) -> FilteredP
     if radius_mm == 0:
         return FilteredProblem(problem.field_ppm, problem.mask, dipole, None)
     xp = problem.xp
+    too_small = InputError("MaskTooSmall", f"No ball of {radius_mm:g} mm (SMV) fits inside the mask.")
+    if not kernels.ball_fits(problem.shape, problem.voxel_size_mm, radius_mm):
+        raise too_small
     ball = kernels.sphere_kernel(problem.shape, problem.voxel_size_mm, radius_mm, xp)
     mask = problem.mask & (kernels.convolve(problem.mask.astype(xp.float32), ball) > BALL_INSIDE)
     if not bool(mask.any()):
-        raise InputError("MaskTooSmall", f"No ball of {radius_mm:g} mm (SMV) fits inside the mask.")
+        raise too_small
     field = (problem.field_ppm - kernels.convolve(problem.field_ppm, ball)) * mask
     return FilteredProblem(field, mask, dipole * (1 - ball), ball)
 
 
-def initial_noise(problem: DipoleProblem, mask: Array) -> Array:
-    """Noise in units of its median over `mask`, finite everywhere, +0 outside the problem's mask."""
+def median_noise(problem: DipoleProblem, mask: Array) -> float:
+    """Median noise over the voxels of `mask` that have signal; 1 where no noise is known.
+
+    Raises
+    ------
+    InputError
+        `NoSignal` where no voxel of `mask` has any.
+    """
+    if problem.noise_ppm is None:
+        return 1.0
+    xp = problem.xp
+    noise = problem.noise_ppm
+    usable = noise[mask & xp.isfinite(noise) & (noise > 0)]
+    if usable.size == 0:
+        raise InputError("NoSignal", "No voxel of the (eroded) mask has a finite, positive noise.")
+    return float(xp.median(usable))
+
+
+def relative_noise(problem: DipoleProblem, median: float) -> Array:
+    """Noise in units of `median`, finite everywhere, 0 outside the problem's mask."""
     xp = problem.xp
     if problem.noise_ppm is None:
         return problem.mask.astype(xp.float32)
     noise = problem.noise_ppm
     usable = problem.mask & xp.isfinite(noise) & (noise > 0)
-    reference = xp.median(noise[usable & mask]) if bool((usable & mask).any()) else xp.median(noise[usable])
-    relative = xp.where(usable, noise, np.float32(np.inf)) / reference
+    relative = xp.where(usable, noise, np.float32(np.inf)) / np.float32(median)
     return xp.where(problem.mask, xp.minimum(relative, np.float32(NOISE_CAP)), np.float32(0)).astype(xp.float32)
 
 

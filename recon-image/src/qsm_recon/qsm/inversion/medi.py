@@ -34,9 +34,6 @@ L1_SMOOTHING = 1e-6
 MERIT_SPREAD = 6.0
 """Residuals beyond this many standard deviations lose weight (merit)."""
 
-PRECONDITIONER_SCALE = 0.2
-"""Part of the mean gradient weight in the preconditioner; the weights are very uneven, their mean is too stiff."""
-
 SHORTEST_STEP = 1 / 16
 """Gauss-Newton steps are halved down to this part before the iteration is given up."""
 
@@ -53,18 +50,22 @@ class MediParams(InversionMethodParams):
     """Radius of the spherical mean filter, mm; the mask loses a rim of this depth. 0 switches it off."""
     edge_fraction: float = Field(default=0.9, ge=0, le=2)
     """Gradient components left free at edges of the magnitude, in parts of the voxels (so of a third of them)."""
-    noise_floor_ppb: float = Field(default=0.0, ge=0, le=100)
+    noise_floor_ppb: float = Field(default=2.0, ge=0, le=100)
     """Added in quadrature to the noise, ppb, so that a few bright voxels do not rule; needs a noise map."""
-    merit: bool = True
+    merit: bool = False
     """After each outer iteration take weight from voxels that do not fit."""
-    outer_iterations: int = Field(default=8, ge=1, le=100)
+    outer_iterations: int = Field(default=4, ge=1, le=100)
     """Most Gauss-Newton iterations."""
     outer_tolerance: float = Field(default=0.01, ge=0, lt=1)
     """Stop where a step is smaller than this part of the solution; 0 runs to the cap."""
-    inner_iterations: int = Field(default=10, ge=1, le=1000)
+    inner_iterations: int = Field(default=25, ge=1, le=1000)
     """Most conjugate-gradient iterations within one Gauss-Newton iteration."""
     inner_tolerance: float = Field(default=0.01, ge=0, lt=1)
     """Relative residual at which the inner iterations stop."""
+
+    def room_mm(self) -> float:
+        """At least the radius of the filter."""
+        return max(self.padding_mm, self.smv_radius_mm)
 
 
 @dataclass
@@ -146,9 +147,7 @@ class _Objective:
         """Inverse of the operator with every weight replaced by its mean: diagonal in k-space."""
         xp = self.xp
         mean_square = float(xp.mean(self.weights * self.weights, dtype=xp.float64))
-        stiffness = PRECONDITIONER_SCALE * float(
-            sum(xp.sum(w[self.mask], dtype=xp.float64) for w in weights) / (3 * int(self.mask.sum()))
-        )
+        stiffness = float(sum(xp.sum(w[self.mask], dtype=xp.float64) for w in weights) / (3 * int(self.mask.sum())))
         data = float(self.twice_lambda) * mean_square
         return 1 / (
             np.float32(data) * self.kernel**2 + np.float32(stiffness) * symbol + np.float32(1e-3 * data + 1e-12)
@@ -175,7 +174,7 @@ def medi(problem: DipoleProblem, params: MediParams, progress: Progress = silent
     ------
     InputError
         `NoMagnitude` where edges are wanted and no magnitude was given; `MaskTooSmall` where the filter leaves
-        nothing.
+        nothing; `NoSignal` where nothing with signal is left.
 
     References
     ----------
@@ -184,8 +183,9 @@ def medi(problem: DipoleProblem, params: MediParams, progress: Progress = silent
     """
     xp = problem.xp
     filtered = data_term.spherical_mean_filter(problem, params.smv_radius_mm)
-    noise = data_term.initial_noise(problem, filtered.mask)
-    floor = _relative_floor(problem, filtered.mask, params.noise_floor_ppb)
+    median = data_term.median_noise(problem, filtered.mask)
+    noise = data_term.relative_noise(problem, median)
+    floor = 0.0 if problem.noise_ppm is None else params.noise_floor_ppb / units.PPB_PER_PPM / median
     objective = _Objective(problem, filtered, params)
     objective.weights = data_term.data_weights(noise, filtered, floor)
     symbol = kernels.laplacian_symbol(problem.shape, problem.voxel_size_mm, xp)
@@ -239,16 +239,6 @@ def _smooth_directions(problem: DipoleProblem, mask: Array, params: MediParams) 
     if problem.magnitude is None:
         raise InputError("NoMagnitude", "MEDI takes edges from the magnitude, and no magnitude was given.")
     return data_term.smooth_directions(problem.magnitude, mask, problem.voxel_size_mm, params.edge_fraction)
-
-
-def _relative_floor(problem: DipoleProblem, mask: Array, floor_ppb: float) -> float:
-    """The noise floor in units of the median noise over `mask`, as `data_term.initial_noise` scales it."""
-    if problem.noise_ppm is None or floor_ppb == 0:
-        return 0.0
-    xp = problem.xp
-    noise = problem.noise_ppm
-    reference = float(xp.median(noise[mask & xp.isfinite(noise) & (noise > 0)]))
-    return floor_ppb / units.PPB_PER_PPM / reference
 
 
 def _accepted_part(objective: _Objective, state: _State, step: _State) -> float:

@@ -17,6 +17,10 @@ class InversionMethodParams(Params):
     padding_mm: float = Field(default=12.0, ge=0, le=100)
     """Room on each side of the mask's box, mm, against the wrap-around of the periodic dipole field."""
 
+    def room_mm(self) -> float:
+        """Room the method needs on each side of the mask's box, mm: a ball must not reach round the grid."""
+        return self.padding_mm
+
 
 @dataclass(frozen=True)
 class DipoleProblem:

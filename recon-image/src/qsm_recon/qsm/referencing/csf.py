@@ -98,6 +98,8 @@ def _eroded(mask: Array, geometry: Geometry, depth_mm: float) -> Array:
     if depth_mm == 0:
         return mask
     xp = backend.namespace(mask)
+    if not kernels.ball_fits(mask.shape, geometry.voxel_size_mm, depth_mm):
+        return xp.zeros_like(mask)  # wider than the grid, so wider than the mask
     ball = kernels.sphere_kernel(mask.shape, geometry.voxel_size_mm, depth_mm, xp)
     return mask & (kernels.convolve(mask.astype(xp.float32), ball) > BALL_INSIDE)
 
