@@ -12,6 +12,8 @@ the only place with a broad `except`. Exit codes are those of sysexits.h; `docs/
 Messages never carry patient identity: they name tags, echoes, slices, files by position, not header values.
 """
 
+from typing import Any
+
 
 class ReconError(Exception):
     """Base of all expected failures: a closed reason, a sentence that says what to do, an exit code."""
@@ -22,6 +24,12 @@ class ReconError(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.details: dict[str, Any] = {}
+        """More for programs than the sentence holds, e.g. every acquisition refused; goes into `--json`."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The failure as a program reads it."""
+        return {"reason": self.reason, "message": self.message, "exit_code": self.exit_code, **self.details}
 
 
 class UsageError(ReconError):

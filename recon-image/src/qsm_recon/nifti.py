@@ -98,7 +98,7 @@ def write_volume(path: Path, volume: NDArray[Any], affine_ras_mm: NDArray[np.flo
     UsageError
         A name with another extension, or a place that cannot be written to.
     TransientError
-        `OutputFull` where the disk is full.
+        `DiskFull` where the disk is full.
     """
     if not path.name.endswith((".nii", ".nii.gz")):
         raise UsageError(f"{path.name} must end in .nii or .nii.gz.")
@@ -115,5 +115,5 @@ def write_volume(path: Path, volume: NDArray[Any], affine_ras_mm: NDArray[np.flo
         path.write_bytes(content)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise TransientError("OutputFull", f"The disk is full; {path.name} was not written.") from error
+            raise TransientError("DiskFull", f"The disk is full; {path.name} was not written.") from error
         raise UsageError(f"{path.name} cannot be written: {error.strerror}.") from error

@@ -211,4 +211,4 @@ def test_nothing_is_overwritten_and_a_full_disk_can_be_tried_again(
     monkeypatch.setattr(write, "_save", full)
     with pytest.raises(TransientError) as caught:
         write_series(chi, MapKind.CHI, loaded, RUN, tmp_path / "full")
-    assert caught.value.reason == "OutputFull"
+    assert caught.value.reason == "DiskFull"

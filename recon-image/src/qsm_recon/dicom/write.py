@@ -80,7 +80,7 @@ def write_series(
     UsageError
         A file of that name exists, or the folder cannot be written to.
     TransientError
-        `OutputFull` or `OutputUnwritable` where the disk is full or fails.
+        `DiskFull` or `OutputUnwritable` where the disk is full or fails.
     ValueError
         A shape unlike the scan's, or values that are not finite.
     """
@@ -257,7 +257,7 @@ def _save(ds: Dataset, path: Path) -> None:
 
 def _output_error(error: OSError) -> Exception:
     if error.errno in _TRANSIENT:
-        reason = "OutputFull" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "OutputUnwritable"
+        reason = "DiskFull" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "OutputUnwritable"
         return TransientError(reason, f"The result cannot be written: {error.strerror}.")
     return UsageError(f"The result cannot be written: {error.strerror or 'a file of that name exists'}.")
 

@@ -1,0 +1,154 @@
+"""The story: look, choose, read, reconstruct, write, report."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsm_acquisition.acquisition import Acquisition
+from qsm_recon import devices, folder, outputs, recipes, survey
+from qsm_recon.dicom.read import read_scan
+from qsm_recon.qsm.observing import Observer, StageClock
+from qsm_recon.qsm.pipeline import Reconstruction, reconstruct
+from qsm_recon.qsm.scan import MultiEchoScan
+from qsm_recon.recipes import Recipe
+from qsm_recon.report import document, facts, write_report
+from qsm_recon.report.document import OutputFile
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to reconstruct: settled before anything is read."""
+
+    recipe: Recipe
+    device: str
+    """`cpu` or `gpu`."""
+
+    @classmethod
+    def named(cls, recipe_name: str, backend_name: str) -> "Method":
+        """Recipe by name or file, backend `auto`, `cpu` or `gpu`."""
+        return cls(recipes.load(recipe_name), devices.choose(backend_name))
+
+
+def run(
+    source: Path, output: Path, method: Method, observer: Observer, *, wanted: str = "", nifti: bool = False
+) -> list[dict[str, Any]]:
+    """Reconstruct what a folder of DICOM holds into a new folder; the reports of what was made.
+
+    Several acquisitions go into subfolders 1, 2, ...; all of them or none.
+
+    Raises
+    ------
+    ReconError
+        With the reason; nothing has been written then.
+    """
+    folder.check_target(output)
+    clock = StageClock(observer)
+    with clock.stage("look") as progress:
+        chosen = survey.choose(survey.look(source, progress), wanted)
+    with folder.new_folder(output) as staging:
+        reports = []
+        for place, acquisition in _places(staging, chosen):
+            with clock.stage("read") as progress:
+                loaded = read_scan(acquisition, progress=progress)
+            result = _reconstruct(loaded.scan, method, clock, None)
+            with clock.stage("write"):
+                files, notes = outputs.write_dicom(place, loaded, result, method.recipe)
+                if nifti:
+                    affine_ras = loaded.grid.affine_ras_mm
+                    files += outputs.write_volumes(place / "nifti", place, result, affine_ras, bids=True)
+            report = _report(
+                place,
+                result,
+                method,
+                clock,
+                scan_facts={**facts.of_scan(loaded.scan), **facts.of_acquisition(acquisition)},
+                files=files,
+                affine_lps_mm=loaded.grid.affine_lps_mm,
+                warnings=(*loaded.warnings, *notes),
+            )
+            reports.append(report)
+            clock = StageClock(observer)
+    return reports
+
+
+def run_volumes(
+    scan: MultiEchoScan,
+    affine_ras_mm: NDArray[np.float64],
+    output: Path,
+    method: Method,
+    observer: Observer,
+    *,
+    mask: NDArray[np.bool_] | None = None,
+) -> dict[str, Any]:
+    """Reconstruct a scan that is in memory already into a new folder of NIfTI volumes; its report.
+
+    Raises
+    ------
+    ReconError
+        With the reason; nothing has been written then.
+    """
+    folder.check_target(output)
+    clock = StageClock(observer)
+    result = _reconstruct(scan, method, clock, mask)
+    with folder.new_folder(output) as staging:
+        with clock.stage("write"):
+            files = outputs.write_volumes(staging, staging, result, affine_ras_mm, bids=False)
+        affine_lps_mm = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine_ras_mm
+        return _report(
+            staging,
+            result,
+            method,
+            clock,
+            scan_facts=facts.of_scan(scan),
+            files=files,
+            affine_lps_mm=affine_lps_mm,
+            warnings=(),
+        )
+
+
+def _reconstruct(
+    scan: MultiEchoScan, method: Method, clock: StageClock, mask: NDArray[np.bool_] | None
+) -> Reconstruction:
+    """One move to the device, one back."""
+    on_device = devices.scan_on(method.device, scan)
+    there = devices.mask_on(method.device, mask)
+    return devices.on_host(reconstruct(on_device, method.recipe.config, mask=there, clock=clock))
+
+
+def _places(staging: Path, chosen: tuple[Acquisition, ...]) -> Iterator[tuple[Path, Acquisition]]:
+    """A folder for each acquisition: the staging folder itself for a single one."""
+    if len(chosen) == 1:
+        yield staging, chosen[0]
+        return
+    for number, acquisition in enumerate(chosen, 1):
+        place = staging / str(number)
+        place.mkdir()
+        yield place, acquisition
+
+
+def _report(
+    place: Path,
+    result: Reconstruction,
+    method: Method,
+    clock: StageClock,
+    *,
+    scan_facts: dict[str, Any],
+    files: tuple[OutputFile, ...],
+    affine_lps_mm: NDArray[np.float64],
+    warnings: tuple[str, ...],
+) -> dict[str, Any]:
+    report = document.build(
+        result=result,
+        recipe=method.recipe,
+        timings=clock.timings,
+        scan_facts=scan_facts,
+        outputs=files,
+        device=method.device,
+        warnings=(*warnings, *result.warnings),
+    )
+    write_report(place, report, result, affine_lps_mm)
+    return report

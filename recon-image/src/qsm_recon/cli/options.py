@@ -1,0 +1,168 @@
+"""Options that several commands share, written once so that they mean the same everywhere."""
+
+import functools
+import json
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import click
+
+from qsm_recon.cli.field_unit import FieldUnit
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+EXISTING_FOLDER = click.Path(exists=True, file_okay=False, readable=True, path_type=Path)
+EXISTING_PATH = click.Path(exists=True, readable=True, path_type=Path)
+NEW_PATH = click.Path(path_type=Path)
+
+
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Finite numbers separated by commas or blanks, e.g. `0.004,0.008` or `0.004 0.008`."""
+
+    def __init__(self, name: str, count: int | None = None) -> None:
+        self.name = name
+        self._count = count
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Numbers as a tuple."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(part) for part in str(value).replace(",", " ").split())
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers", param, ctx)
+        if not numbers or not all(math.isfinite(number) for number in numbers):
+            self.fail(f"{value!r} is not a list of finite numbers", param, ctx)
+        if self._count is not None and len(numbers) != self._count:
+            self.fail(f"needs {self._count} numbers, got {len(numbers)}", param, ctx)
+        return numbers
+
+
+class PositiveFloat(click.ParamType[float]):
+    """A finite number above zero."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Number as float."""
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number", param, ctx)
+        if not math.isfinite(number) or number <= 0:
+            self.fail(f"must be a finite number above zero, got {value}", param, ctx)
+        return number
+
+
+def recipe_option(function: F) -> F:
+    """`--recipe NAME|FILE`."""
+    return click.option(
+        "--recipe",
+        "-r",
+        "recipe_name",
+        metavar="NAME|FILE",
+        default="medi0-v1",
+        show_default=True,
+        help="Packaged recipe by name (`qsm-recon recipes list`), or a YAML file.",
+    )(function)
+
+
+def backend_option(function: F) -> F:
+    """`--backend auto|cpu|gpu`."""
+    return click.option(
+        "--backend",
+        "backend_name",
+        type=click.Choice(["auto", "cpu", "gpu"]),
+        default="auto",
+        show_default=True,
+        help="Where to compute: auto takes a GPU where there is one; gpu without one is an error (exit 69).",
+    )(function)
+
+
+def talk_options(function: F) -> F:
+    """`--quiet` and `--json`."""
+    function = click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="Result, or failure, as JSON on stdout.")(function)
+
+
+def geometry_options(function: F) -> F:
+    """`--voxel-size-mm` and `--b0-direction` for NIfTI commands."""
+    function = click.option(
+        "--b0-direction",
+        type=Numbers("x,y,z", 3),
+        default="0,0,1",
+        show_default=True,
+        help="B0 in voxel axes (need not have unit length). A header cannot tell it when the volume was resliced.",
+    )(function)
+    return click.option(
+        "--voxel-size-mm",
+        type=Numbers("x,y,z", 3),
+        default=None,
+        help="Distance between voxel centres in mm.  [default: from the NIfTI header]",
+    )(function)
+
+
+def echo_options(function: F) -> F:
+    """Magnitude, phase and how they were acquired; handed on under the names of `volumes.read_echoes`."""
+    for option in reversed(
+        (
+            click.option(
+                "--magnitude", "magnitude_path", type=EXISTING_FILE, required=True, help="Magnitude (x, y, z, echo)."
+            ),
+            click.option(
+                "--phase",
+                "phase_path",
+                type=EXISTING_FILE,
+                required=True,
+                help="Phase (x, y, z, echo) in rad, within -pi to pi; grows with echo time in a positive field.",
+            ),
+            click.option(
+                "--echo-times-s",
+                type=Numbers("s,s,..."),
+                required=True,
+                help='Echo times in s, ascending, e.g. "0.004,0.008,0.012".',
+            ),
+            click.option("--field-strength-t", type=PositiveFloat(), required=True, help="B0 in tesla."),
+            click.option("--bipolar", is_flag=True, help="Even and odd echoes were read in opposite directions."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def field_unit_options(function: F) -> F:
+    """`--field-unit` with what it needs; handed on as `unit`."""
+
+    @click.option(
+        "--field-unit",
+        type=click.Choice(["ppm", "hz", "rad"]),
+        default="ppm",
+        show_default=True,
+        help="Unit of the field: ppm of B0, Hz, or rad gathered in --echo-time-s.",
+    )
+    @click.option("--field-strength-t", type=PositiveFloat(), help="B0 in tesla; needed for hz and rad.")
+    @click.option("--echo-time-s", type=PositiveFloat(), help="Time in s in which the phase was gathered; for rad.")
+    @functools.wraps(function)
+    def with_unit(*, field_unit: str, field_strength_t: float | None, echo_time_s: float | None, **rest: Any) -> Any:
+        return function(unit=FieldUnit(field_unit, field_strength_t, echo_time_s), **rest)
+
+    return cast("F", with_unit)
+
+
+def finish(facts: dict[str, Any], warnings: tuple[str, ...], output: Path, *, quiet: bool, as_json: bool) -> None:
+    """Tell what was made: JSON on stdout, or warnings and the path on stderr."""
+    if as_json:
+        print_json({**facts, "warnings": list(warnings), "output": str(output)})
+        return
+    if not quiet:
+        sys.stderr.writelines(f"note: {warning}\n" for warning in warnings)
+        sys.stderr.write(f"wrote {output}\n")
+
+
+def print_json(data: Any) -> None:
+    """A result for programs, on stdout."""
+    sys.stdout.write(json.dumps(data, indent=2, allow_nan=False) + "\n")

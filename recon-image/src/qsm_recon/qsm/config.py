@@ -1,0 +1,57 @@
+"""Everything a recipe may ask, stage by stage: one method and its parameters for each.
+
+The parameters themselves, with units, ranges and defaults, stand beside the methods they steer. A recipe file
+is this structure as YAML (`qsm_recon.recipes` reads it); what a recipe leaves out has its method's default.
+"""
+
+import hashlib
+import json
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from qsm_recon.qsm.background import BackgroundParams
+from qsm_recon.qsm.field_mapping import FieldMappingParams
+from qsm_recon.qsm.inversion import InversionParams
+from qsm_recon.qsm.masking import MaskingParams
+from qsm_recon.qsm.parameters import Params
+from qsm_recon.qsm.referencing import ReferencingParams
+from qsm_recon.qsm.relaxometry import RelaxometryParams
+from qsm_recon.qsm.unwrapping import UnwrappingParams
+
+STAGES = ("field_mapping", "masking", "unwrapping", "background", "relaxometry", "inversion", "referencing")
+"""Stages in the order in which a recipe lists them."""
+
+
+class RecipeConfig(Params):
+    """One reconstruction method, whole: which published method each stage uses, and with what parameters."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
+    """Short name: lower-case letters, digits, hyphens; at most 40 characters."""
+    version: Annotated[int, Field(ge=1)]
+    """Grows whenever any value of the recipe changes."""
+    description: Annotated[str, Field(max_length=1000)] = ""
+    """One or two sentences for people; no influence on the result or the hash."""
+    field_mapping: FieldMappingParams
+    """Complex echoes to the phase slope and its noise."""
+    masking: MaskingParams
+    """Where there is brain."""
+    unwrapping: UnwrappingParams
+    """The multiples of 2 pi."""
+    background: BackgroundParams
+    """The field of sources outside the mask."""
+    relaxometry: RelaxometryParams
+    """R2*."""
+    inversion: InversionParams
+    """Local field to susceptibility."""
+    referencing: ReferencingParams
+    """What zero means."""
+
+    def canonical(self) -> dict[str, Any]:
+        """Every value that can influence the result, defaults filled in, as plain data."""
+        return self.model_dump(mode="json", by_alias=True, exclude={"description"})
+
+    def sha256(self) -> str:
+        """Identity of the recipe: hash of the canonical JSON; the same whatever the file's layout or comments."""
+        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
