@@ -1,0 +1,79 @@
+# Every habit is one verb. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Where a checkout has no own copy of the real scanner data, its tests skip and say so.
+PYTEST_ARGS ?=
+
+.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy bench check demo lock clean tools
+
+help: ## list the verbs
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## build .venv with every command in .venv/bin
+
+$(STAMP): requirements/dev.txt acquisition/pyproject.toml recon-image/pyproject.toml operator/pyproject.toml
+	@tools/ensure-python "$(PYTHON)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing pinned dependencies into $(VENV) (a minute or two) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  -e acquisition -e recon-image -e operator
+	@touch $(STAMP)
+	@echo "ready: $(BIN)/qsm-recon --help"
+
+fmt: setup ## rewrite the code in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+fmt-check: setup
+	$(BIN)/ruff format --check .
+
+lint: setup ## ruff, every rule on; exceptions have their reason in pyproject.toml
+	$(BIN)/ruff check .
+
+types: setup ## mypy --strict
+	$(BIN)/mypy
+
+layers: setup ## which room may import which
+	$(BIN)/lint-imports
+
+test: setup ## the quick tests (minutes)
+	$(BIN)/pytest -q -n auto $(PYTEST_ARGS)
+
+test-slow: setup ## tests that take minutes each: whole chains on simulated heads
+	$(BIN)/pytest -q -m "slow and not e2e" --timeout=1800 $(PYTEST_ARGS)
+
+tools: ## install the real programs the e2e tests talk to (Debian, as root)
+	@tools/ensure-programs
+
+e2e: setup ## real programs: dciodvfy, Orthanc, the installed command line
+	$(BIN)/pytest -q -m e2e --timeout=1800 $(PYTEST_ARGS)
+
+test-gpu: setup ## the numeric tests on a CUDA device
+	$(BIN)/pytest -q -m gpu $(PYTEST_ARGS)
+
+check: fmt-check lint types layers test ## what every commit must pass
+
+accuracy: setup ## errors against known truth -> docs/accuracy.md
+	$(BIN)/python benchmarks/accuracy.py
+
+bench: setup ## seconds and memory per stage -> docs/performance.md
+	$(BIN)/python benchmarks/bench.py
+
+demo: setup ## a simulated scan (or DICOM=folder) becomes a map, with a picture
+	@tools/demo "$(BIN)" "$(DICOM)"
+
+lock: setup ## renew the hash-pinned requirements from the .in files
+	@for name in recon-cpu recon-gpu operator dev; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header requirements/$$name.in -o requirements/$$name.txt; done
+
+clean: ## remove what was built here
+	rm -rf $(VENV) build demo-out bench-out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
