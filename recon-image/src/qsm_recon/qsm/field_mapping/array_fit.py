@@ -46,14 +46,14 @@ def _line(plan: EchoPlan, slope: Any, offsets: list[Any], j: int) -> Any:
     return offsets[plan.groups[j]] + slope * plan.times[j]
 
 
-def _misfit(xp: Any, phase: Any, weight: Any, plan: EchoPlan, slope: Any, offsets: list[Any]) -> Any:  # noqa: PLR0917 - a formula's quantities, all by position
+def _misfit(xp: Any, phase: Any, weight: Any, plan: EchoPlan, slope: Any, offsets: list[Any]) -> Any:
     # sum of |S - |S| exp(i line)|^2, written so that small misfits keep their digits in float32
     return sum(
         4 * weight[j] * xp.sin(0.5 * (phase[j] - _line(plan, slope, offsets, j))) ** 2 for j in range(len(plan.times))
     )
 
 
-def _start(  # noqa: PLR0917 - a formula's quantities, all by position
+def _start(
     xp: Any, phase: Any, weight: Any, plan: EchoPlan, settings: FitSettings, start_rad: Any
 ) -> tuple[Any, list[Any]]:
     """Slope from the pairs of echoes one spacing apart (or given), then the offsets."""

@@ -21,7 +21,7 @@ def _wrap(angle: float) -> Any:
 
 
 @compiling.jit
-def _follow(  # noqa: PLR0917 - compiled kernels take plain arrays, all by position
+def _follow(
     phase: Any, weight: Any, times: Any, groups: Any, first: Any, second: Any, order: Any, slope: Any
 ) -> tuple[float, float, float]:
     """Weighted least squares on phase that is unwrapped echo by echo; returns slope and the two offsets."""
@@ -55,7 +55,7 @@ def _follow(  # noqa: PLR0917 - compiled kernels take plain arrays, all by posit
 
 
 @compiling.jit
-def _misfit(phase: Any, weight: Any, times: Any, groups: Any, slope: Any, offset0: Any, offset1: Any) -> float:  # noqa: PLR0917 - compiled kernels take plain arrays, all by position
+def _misfit(phase: Any, weight: Any, times: Any, groups: Any, slope: Any, offset0: Any, offset1: Any) -> float:
     total = 0.0
     for j in range(times.size):
         line = (offset0 if groups[j] == 0 else offset1) + slope * times[j]
@@ -83,7 +83,7 @@ def _start_even(re: Any, im: Any, weight: Any, groups: Any, slope: Any) -> tuple
 
 
 @compiling.jit
-def _start_uneven(  # noqa: PLR0917 - compiled kernels take plain arrays, all by position
+def _start_uneven(
     phase: Any, weight: Any, times: Any, groups: Any, pairs: Any, order: Any, base: Any, alias_gain: Any
 ) -> tuple[float, float, float]:
     """Slope and offsets by following the phase; of slopes 2 pi apart the one that fits clearly better."""
@@ -100,7 +100,7 @@ def _start_uneven(  # noqa: PLR0917 - compiled kernels take plain arrays, all by
 
 
 @compiling.jit
-def _turn(re: Any, im: Any, times: Any, groups: Any, even: Any, by0: Any, by1: Any, slope: Any) -> None:  # noqa: PLR0917 - compiled kernels take plain arrays, all by position
+def _turn(re: Any, im: Any, times: Any, groups: Any, even: Any, by0: Any, by1: Any, slope: Any) -> None:
     """Multiply echo j by exp(-i (offset of its group + slope * t_j)), in place."""
     if even:
         c0, s0 = math.cos(by0), math.sin(by0)
@@ -148,7 +148,7 @@ def _lag_phase(re: Any, im: Any, pairs: Any) -> float:
 
 
 @compiling.jit
-def _pull(  # noqa: PLR0917 - compiled kernels take plain arrays, all by position
+def _pull(
     re: Any, im: Any, weight: Any, times: Any, groups: Any, t0: float, t1: float, linear: Any
 ) -> tuple[float, float, float]:
     """Weighted misfit of phase: summed in each group, and its first moment in time."""
@@ -165,7 +165,7 @@ def _pull(  # noqa: PLR0917 - compiled kernels take plain arrays, all by positio
 
 
 @compiling.jit
-def _fit_voxel(  # noqa: PLR0917 - compiled kernels take plain arrays, all by position
+def _fit_voxel(
     phase: Any,
     weight: Any,
     re: Any,
@@ -211,7 +211,7 @@ def _fit_voxel(  # noqa: PLR0917 - compiled kernels take plain arrays, all by po
 
 
 @compiling.jit
-def _fit_row(  # noqa: PLR0917 - compiled kernels take plain arrays, all by position
+def _fit_row(
     magnitude: Any,
     phase_rad: Any,
     x: Any,
@@ -262,7 +262,7 @@ def _fit_row(  # noqa: PLR0917 - compiled kernels take plain arrays, all by posi
 
 
 @compiling.jit_parallel
-def _fit_rows(  # noqa: PLR0917 - compiled kernels take plain arrays, all by position
+def _fit_rows(
     magnitude: Any,
     phase_rad: Any,
     start: Any,

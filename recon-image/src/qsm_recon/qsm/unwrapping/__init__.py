@@ -19,7 +19,7 @@ ALGORITHMS: dict[str, Callable[[Any, Any, Any, Geometry, Any, Progress], Any]] =
 """Every method of this stage; one file each."""
 
 
-def unwrap(  # noqa: PLR0917 - the signature of the stage
+def unwrap(
     wrapped_rad: Any,
     mask: Any,
     noise_rad: Any,

@@ -40,7 +40,7 @@ def _laplacian_of_true_phase(wrapped_rad: Any, geometry: Geometry) -> Any:
     return total
 
 
-def laplacian(  # noqa: PLR0917 - the signature of the stage
+def laplacian(
     wrapped_rad: Any,
     mask: Any,
     noise_rad: Any,  # noqa: ARG001 - the signature of the stage

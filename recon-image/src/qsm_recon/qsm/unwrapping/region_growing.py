@@ -60,7 +60,7 @@ def _edge_buckets(wrapped: Any, mask: Any, noise: Any, buckets: Any) -> None:
 
 
 @compiling.jit
-def _push_edges(voxel: Any, shape: Any, buckets: Any, turns: Any, heads: Any, following: Any, lowest: Any) -> Any:  # noqa: PLR0917 - compiled kernels take plain arrays, all by position
+def _push_edges(voxel: Any, shape: Any, buckets: Any, turns: Any, heads: Any, following: Any, lowest: Any) -> Any:
     """Queue the edges from `voxel` to neighbours not yet reached; returns the lowest bucket in use."""
     _, ny, nz = shape
     strides = (ny * nz, nz, 1)
@@ -111,7 +111,7 @@ def _grow(wrapped: Any, buckets: Any, shape: Any, seeds: Any, turns: Any) -> Non
             lowest = _push_edges(far, shape, buckets, turns, heads, following, lowest)
 
 
-def region_growing(  # noqa: PLR0917 - the signature of the stage
+def region_growing(
     wrapped_rad: Any,
     mask: Any,
     noise_rad: Any,
