@@ -22,7 +22,7 @@ ALGORITHMS: dict[str, Callable[..., BackgroundResult]] = {"pdf": pdf, "vsharp": 
 """Every method by name; each takes (BackgroundProblem, its parameters, progress)."""
 
 
-def remove_background(  # noqa: PLR0917 - all stages take (data, mask, noise, geometry, params, progress)
+def remove_background(
     field_ppm: Array,
     mask: Array,
     noise_ppm: Array | None,

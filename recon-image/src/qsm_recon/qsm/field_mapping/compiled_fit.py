@@ -16,12 +16,14 @@ SINGLE_ECHO = 1e-12
 
 
 @compiling.jit
-def _wrap(angle: float) -> float:
+def _wrap(angle: float) -> Any:
     return angle - TWO_PI * np.round(angle / TWO_PI)
 
 
 @compiling.jit
-def _follow(phase, weight, times, groups, first, second, order, slope):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+def _follow(
+    phase: Any, weight: Any, times: Any, groups: Any, first: Any, second: Any, order: Any, slope: Any
+) -> tuple[float, float, float]:
     """Weighted least squares on phase that is unwrapped echo by echo; returns slope and the two offsets."""
     w = np.zeros(2)
     mean_t = np.zeros(2)
@@ -53,7 +55,7 @@ def _follow(phase, weight, times, groups, first, second, order, slope):  # type:
 
 
 @compiling.jit
-def _misfit(phase, weight, times, groups, slope, offset0, offset1):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+def _misfit(phase: Any, weight: Any, times: Any, groups: Any, slope: Any, offset0: Any, offset1: Any) -> float:
     total = 0.0
     for j in range(times.size):
         line = (offset0 if groups[j] == 0 else offset1) + slope * times[j]
@@ -62,7 +64,7 @@ def _misfit(phase, weight, times, groups, slope, offset0, offset1):  # type: ign
 
 
 @compiling.jit
-def _start_even(re, im, weight, groups, slope):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+def _start_even(re: Any, im: Any, weight: Any, groups: Any, slope: Any) -> tuple[float, float]:
     """Offsets that fit best to `slope`, times being 0, 1, 2 ..."""
     re0 = im0 = re1 = im1 = 0.0
     c, s = 1.0, 0.0
@@ -81,7 +83,9 @@ def _start_even(re, im, weight, groups, slope):  # type: ignore[no-untyped-def] 
 
 
 @compiling.jit
-def _start_uneven(phase, weight, times, groups, pairs, order, base, alias_gain):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+def _start_uneven(
+    phase: Any, weight: Any, times: Any, groups: Any, pairs: Any, order: Any, base: Any, alias_gain: Any
+) -> tuple[float, float, float]:
     """Slope and offsets by following the phase; of slopes 2 pi apart the one that fits clearly better."""
     first, second = pairs[0, 0], pairs[0, 1]
     slope, offset0, offset1 = _follow(phase, weight, times, groups, first, second, order, base)
@@ -96,7 +100,7 @@ def _start_uneven(phase, weight, times, groups, pairs, order, base, alias_gain):
 
 
 @compiling.jit
-def _turn(re, im, times, groups, even, by0, by1, slope):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+def _turn(re: Any, im: Any, times: Any, groups: Any, even: Any, by0: Any, by1: Any, slope: Any) -> None:
     """Multiply echo j by exp(-i (offset of its group + slope * t_j)), in place."""
     if even:
         c0, s0 = math.cos(by0), math.sin(by0)
@@ -114,11 +118,10 @@ def _turn(re, im, times, groups, even, by0, by1, slope):  # type: ignore[no-unty
 
 
 @compiling.jit
-def _fit_voxel(phase, weight, re, im, times, groups, pairs, order, even, start, alias_gain, steps, linear):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, C901 - numba infers; start, steps, misfit in one place
-    """Slope, precision (inverse variance at unit noise) and misfit of one voxel; precision 0: no slope."""
-    echoes = times.size
+def _moments(weight: Any, times: Any, groups: Any) -> tuple[float, float, float, float, float]:
+    """Weight and weighted mean time of each group, and the weighted spread of time about those means."""
     w0 = w1 = t0 = t1 = 0.0
-    for j in range(echoes):
+    for j in range(times.size):
         if groups[j] == 0:
             w0 += weight[j]
             t0 += weight[j] * times[j]
@@ -127,24 +130,65 @@ def _fit_voxel(phase, weight, re, im, times, groups, pairs, order, even, start, 
             t1 += weight[j] * times[j]
     t0 = t0 / w0 if w0 > 0 else 0.0
     t1 = t1 / w1 if w1 > 0 else 0.0
-    precision = 0.0
-    for j in range(echoes):
-        precision += weight[j] * (times[j] - (t0 if groups[j] == 0 else t1)) ** 2
+    spread = 0.0
+    for j in range(times.size):
+        spread += weight[j] * (times[j] - (t0 if groups[j] == 0 else t1)) ** 2
+    return w0, w1, t0, t1, spread
+
+
+@compiling.jit
+def _lag_phase(re: Any, im: Any, pairs: Any) -> float:
+    """Angle of the sum of conj(S_a) S_b over the pairs of echoes one spacing apart."""
+    lag_re = lag_im = 0.0
+    for k in range(pairs.shape[0]):
+        a, b = pairs[k, 0], pairs[k, 1]
+        lag_re += re[a] * re[b] + im[a] * im[b]
+        lag_im += re[a] * im[b] - im[a] * re[b]
+    return math.atan2(lag_im, lag_re)
+
+
+@compiling.jit
+def _pull(
+    re: Any, im: Any, weight: Any, times: Any, groups: Any, t0: float, t1: float, linear: Any
+) -> tuple[float, float, float]:
+    """Weighted misfit of phase: summed in each group, and its first moment in time."""
+    r0 = r1 = moment = 0.0
+    for j in range(times.size):
+        r = weight[j] * math.atan2(im[j], re[j]) if linear else math.sqrt(weight[j]) * im[j]
+        if groups[j] == 0:
+            r0 += r
+            moment += r * (times[j] - t0)
+        else:
+            r1 += r
+            moment += r * (times[j] - t1)
+    return r0, r1, moment
+
+
+@compiling.jit
+def _fit_voxel(
+    phase: Any,
+    weight: Any,
+    re: Any,
+    im: Any,
+    times: Any,
+    groups: Any,
+    pairs: Any,
+    order: Any,
+    even: Any,
+    start: float,
+    alias_gain: float,
+    steps: int,
+    linear: Any,
+) -> tuple[float, float, float]:
+    """Slope, precision (inverse variance at unit noise) and misfit of one voxel; precision 0: no slope."""
+    w0, w1, t0, t1, precision = _moments(weight, times, groups)
     if precision <= SINGLE_ECHO * (w0 + w1):
         return 0.0, 0.0, 0.0
-
-    for j in range(echoes):
+    for j in range(times.size):
         m = math.sqrt(weight[j])
         re[j] = m * math.cos(phase[j])
         im[j] = m * math.sin(phase[j])
-    slope = start
-    if np.isnan(start):
-        lag_re = lag_im = 0.0
-        for k in range(pairs.shape[0]):
-            a, b = pairs[k, 0], pairs[k, 1]
-            lag_re += re[a] * re[b] + im[a] * im[b]
-            lag_im += re[a] * im[b] - im[a] * re[b]
-        slope = math.atan2(lag_im, lag_re)
+    slope = _lag_phase(re, im, pairs) if np.isnan(start) else start
     if even:
         offset0, offset1 = _start_even(re, im, weight, groups, slope)
     else:
@@ -154,47 +198,38 @@ def _fit_voxel(phase, weight, re, im, times, groups, pairs, order, even, start, 
     # from here re, im hold S_j exp(-i line_j): the misfit's angle, turned along with every step
     _turn(re, im, times, groups, even, offset0, offset1, slope)
     for _ in range(steps):
-        r0 = r1 = moment = 0.0
-        for j in range(echoes):
-            r = weight[j] * math.atan2(im[j], re[j]) if linear else math.sqrt(weight[j]) * im[j]
-            if groups[j] == 0:
-                r0 += r
-                moment += r * (times[j] - t0)
-            else:
-                r1 += r
-                moment += r * (times[j] - t1)
+        r0, r1, moment = _pull(re, im, weight, times, groups, t0, t1, linear)
         step = moment / precision
         slope += step
         by0 = r0 / w0 - step * t0 if w0 > 0 else 0.0
         by1 = r1 / w1 - step * t1 if w1 > 0 else 0.0
         _turn(re, im, times, groups, even, by0, by1, step)
     misfit = 0.0
-    for j in range(echoes):
-        m = math.sqrt(weight[j])
-        misfit += (m - re[j]) ** 2 + im[j] ** 2
+    for j in range(times.size):
+        misfit += (math.sqrt(weight[j]) - re[j]) ** 2 + im[j] ** 2
     return slope, precision, misfit
 
 
 @compiling.jit
-def _fit_row(  # type: ignore[no-untyped-def]  # noqa: ANN202 - numba infers
-    magnitude,  # noqa: ANN001 - as below
-    phase_rad,  # noqa: ANN001
-    x,  # noqa: ANN001
-    y,  # noqa: ANN001
-    start,  # noqa: ANN001
-    polarity,  # noqa: ANN001
-    times,  # noqa: ANN001
-    groups,  # noqa: ANN001
-    pairs,  # noqa: ANN001
-    order,  # noqa: ANN001
-    even,  # noqa: ANN001
-    limits,  # noqa: ANN001
-    steps,  # noqa: ANN001
-    linear,  # noqa: ANN001
-    slope_out,  # noqa: ANN001
-    noise_out,  # noqa: ANN001
-    residual_out,  # noqa: ANN001
-):
+def _fit_row(
+    magnitude: Any,
+    phase_rad: Any,
+    x: Any,
+    y: Any,
+    start: Any,
+    polarity: Any,
+    times: Any,
+    groups: Any,
+    pairs: Any,
+    order: Any,
+    even: Any,
+    limits: Any,
+    steps: Any,
+    linear: Any,
+    slope_out: Any,
+    noise_out: Any,
+    residual_out: Any,
+) -> None:
     energy_floor, alias_gain, noise_sd = limits
     echoes = times.size
     parameters = groups.max() + 2
@@ -227,23 +262,23 @@ def _fit_row(  # type: ignore[no-untyped-def]  # noqa: ANN202 - numba infers
 
 
 @compiling.jit_parallel
-def _fit_rows(  # type: ignore[no-untyped-def]  # noqa: ANN202 - numba infers
-    magnitude,  # noqa: ANN001 - as below
-    phase_rad,  # noqa: ANN001
-    start,  # noqa: ANN001
-    polarity,  # noqa: ANN001
-    times,  # noqa: ANN001
-    groups,  # noqa: ANN001
-    pairs,  # noqa: ANN001
-    order,  # noqa: ANN001
-    even,  # noqa: ANN001
-    limits,  # noqa: ANN001
-    steps,  # noqa: ANN001
-    linear,  # noqa: ANN001
-    slope_out,  # noqa: ANN001
-    noise_out,  # noqa: ANN001
-    residual_out,  # noqa: ANN001
-):
+def _fit_rows(
+    magnitude: Any,
+    phase_rad: Any,
+    start: Any,
+    polarity: Any,
+    times: Any,
+    groups: Any,
+    pairs: Any,
+    order: Any,
+    even: Any,
+    limits: Any,
+    steps: Any,
+    linear: Any,
+    slope_out: Any,
+    noise_out: Any,
+    residual_out: Any,
+) -> None:
     _, nx, ny, _ = magnitude.shape
     # The work of a row is in serial functions: array statements written here would each become a parallel loop.
     for row in parallel_range(nx * ny):

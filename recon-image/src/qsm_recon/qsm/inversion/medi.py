@@ -3,13 +3,10 @@
     minimise  lambda |m (exp(i D x) - exp(i b))|^2 + |G grad x|_1 + lambda_csf / 2 |P x|^2
 
 m: weights from the noise; G: 0 across edges of the magnitude; P: deviation from the mean over ventricular CSF.
-Gauss-Newton outside, with the L1 norm reweighted; preconditioned conjugate gradients inside. They run on the
-spectrum of x: there D is diagonal, the preconditioner costs no transform, and an iteration needs four.
-x and b are in radians of a fixed 3 T x 8 ms scan, so that lambda means the same at every field and echo spacing.
+Gauss-Newton outside, with the L1 norm reweighted; preconditioned conjugate gradients inside, four transforms each.
 """
 
 import math
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -19,17 +16,12 @@ from pydantic import Field
 from qsm_recon.errors import InputError
 from qsm_recon.qsm import backend, kernels, units
 from qsm_recon.qsm.inversion import data_term
+from qsm_recon.qsm.inversion.objective import RAD_PER_PPM, Iterate, Objective
 from qsm_recon.qsm.inversion.problem import DipoleProblem, DipoleSolution, InversionMethodParams
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.qsm.solvers import conjugate_gradient, half_spectrum_inner, portion
 
 Array = Any
-
-RAD_PER_PPM = 1 / units.ppm_per_rad(8e-3, units.center_frequency_hz(3.0))
-"""Internal unit: phase at 3 T after 8 ms, 6.42 rad per ppm, whatever the scan was."""
-
-L1_SMOOTHING = 1e-6
-"""(rad/mm)^2 added under the root of the L1 norm, which makes it differentiable."""
 
 MERIT_SPREAD = 6.0
 """Residuals beyond this many standard deviations lose weight (merit)."""
@@ -68,102 +60,6 @@ class MediParams(InversionMethodParams):
         return max(self.padding_mm, self.smv_radius_mm)
 
 
-@dataclass
-class _State:
-    """The iterate: spectrum, volume and phase belong together."""
-
-    spectrum: Array
-    x: Array
-    phase: Array
-
-    def moved(self, step: "_State", part: float) -> "_State":
-        t = np.float32(part)
-        return _State(self.spectrum + t * step.spectrum, self.x + t * step.x, self.phase + t * step.phase)
-
-
-class _Objective:
-    """The cost, its gradient and its Gauss-Newton operator, all for given weights."""
-
-    def __init__(self, problem: DipoleProblem, filtered: data_term.FilteredProblem, params: MediParams) -> None:
-        self.xp = problem.xp
-        self.voxel_size_mm = problem.voxel_size_mm
-        self.shape = problem.shape
-        self.kernel = filtered.kernel
-        self.mask = filtered.mask
-        self.measured = filtered.field_ppm * np.float32(RAD_PER_PPM)
-        self.smooth = _smooth_directions(problem, filtered.mask, params)
-        csf = None if problem.csf_mask is None else problem.csf_mask & filtered.mask
-        self.csf = csf if csf is not None and bool(csf.any()) and params.csf_weight > 0 else None
-        self.csf_weight = np.float32(params.csf_weight)
-        self.twice_lambda = np.float32(2 * params.data_weight)
-        self.weights = self.xp.zeros_like(self.measured)
-
-    def cost(self, state: _State) -> float:
-        """Value of the objective (L1 norm smoothed as in its gradient)."""
-        xp = self.xp
-        half = xp.sin((state.phase - self.measured) * np.float32(0.5)) * self.weights
-        total = 2 * float(self.twice_lambda) * float(xp.sum(half * half, dtype=xp.float64))
-        steepness = kernels.gradient(state.x, self.voxel_size_mm)
-        steepness *= self.smooth
-        total += float(xp.sum(xp.sqrt(steepness * steepness + np.float32(L1_SMOOTHING)), dtype=xp.float64))
-        if self.csf is not None:
-            deviation = self._csf_deviation(state.x)
-            total += 0.5 * float(self.csf_weight) * float(xp.sum(deviation * deviation, dtype=xp.float64))
-        return total
-
-    def gradient_weights(self, x: Array) -> Array:
-        """Quadratic weights (3, x, y, z) that stand for the L1 norm at x."""
-        weights = kernels.gradient(x, self.voxel_size_mm)
-        weights *= weights
-        weights += np.float32(L1_SMOOTHING)
-        self.xp.sqrt(weights, out=weights)
-        self.xp.divide(self.smooth, weights, out=weights)
-        return weights
-
-    def descent(self, state: _State, weights: Array) -> Array:
-        """Spectrum of minus the gradient."""
-        force = self.xp.sin(state.phase - self.measured)
-        force *= self.weights
-        force *= self.weights
-        data = backend.rfftn(force)
-        data *= self.kernel
-        data *= self.twice_lambda
-        data += backend.rfftn(self._smoothness(state.x, weights))
-        return -data
-
-    def curvature(self, spectrum: Array, weights: Array) -> Array:
-        """Gauss-Newton operator applied to a spectrum: four transforms."""
-        field = backend.irfftn(spectrum * self.kernel, self.shape)
-        field *= self.weights
-        field *= self.weights
-        result = backend.rfftn(field)
-        result *= self.kernel
-        result *= self.twice_lambda
-        volume = backend.irfftn(spectrum.copy(), self.shape)
-        result += backend.rfftn(self._smoothness(volume, weights))
-        return result
-
-    def preconditioner(self, weights: Array, symbol: Array) -> Array:
-        """Inverse of the operator with every weight replaced by its mean: diagonal in k-space."""
-        xp = self.xp
-        mean_square = float(xp.mean(self.weights * self.weights, dtype=xp.float64))
-        stiffness = float(sum(xp.sum(w[self.mask], dtype=xp.float64) for w in weights) / (3 * int(self.mask.sum())))
-        data = float(self.twice_lambda) * mean_square
-        return 1 / (
-            np.float32(data) * self.kernel**2 + np.float32(stiffness) * symbol + np.float32(1e-3 * data + 1e-12)
-        )
-
-    def _smoothness(self, x: Array, weights: Array) -> Array:
-        result = kernels.weighted_laplacian(x, weights, self.voxel_size_mm)
-        if self.csf is not None:
-            result[self.csf] += self.csf_weight * self._csf_deviation(x)
-        return result
-
-    def _csf_deviation(self, x: Array) -> Array:
-        values = x[self.csf]
-        return values - values.mean(dtype=self.xp.float64).astype(values.dtype)
-
-
 def medi(problem: DipoleProblem, params: MediParams, progress: Progress = silent) -> DipoleSolution:
     """Susceptibility by nonlinear MEDI+0, not yet referenced.
 
@@ -186,11 +82,12 @@ def medi(problem: DipoleProblem, params: MediParams, progress: Progress = silent
     median = data_term.median_noise(problem, filtered.mask)
     noise = data_term.relative_noise(problem, median)
     floor = 0.0 if problem.noise_ppm is None else params.noise_floor_ppb / units.PPB_PER_PPM / median
-    objective = _Objective(problem, filtered, params)
+    smooth = _smooth_directions(problem, filtered.mask, params)
+    objective = Objective(problem, filtered, smooth, params.data_weight, params.csf_weight)
     objective.weights = data_term.data_weights(noise, filtered, floor)
     symbol = kernels.laplacian_symbol(problem.shape, problem.voxel_size_mm, xp)
     zero = xp.zeros(problem.shape, dtype=xp.float32)
-    state = _State(backend.rfftn(zero), zero, zero.copy())
+    state = Iterate(backend.rfftn(zero), zero, zero.copy())
     dot = half_spectrum_inner(problem.shape[2])
     warnings = list(_input_warnings(problem, filtered, objective, params))
     iterations, shortened = 0, 0
@@ -208,7 +105,7 @@ def medi(problem: DipoleProblem, params: MediParams, progress: Progress = silent
             progress=part,
         )
         iterations += solution.iterations
-        step = _State(
+        step = Iterate(
             solution.x,
             backend.irfftn(solution.x.copy(), problem.shape),
             backend.irfftn(solution.x * filtered.kernel, problem.shape),
@@ -241,7 +138,7 @@ def _smooth_directions(problem: DipoleProblem, mask: Array, params: MediParams) 
     return data_term.smooth_directions(problem.magnitude, mask, problem.voxel_size_mm, params.edge_fraction)
 
 
-def _accepted_part(objective: _Objective, state: _State, step: _State) -> float:
+def _accepted_part(objective: Objective, state: Iterate, step: Iterate) -> float:
     """Largest of 1, 1/2, 1/4, ... of the step that lowers the cost; 0 where none down to the shortest does."""
     before = objective.cost(state)
     length = 1.0
@@ -253,7 +150,7 @@ def _accepted_part(objective: _Objective, state: _State, step: _State) -> float:
     return 0.0
 
 
-def _demerited(objective: _Objective, state: _State, noise: Array) -> Array:
+def _demerited(objective: Objective, state: Iterate, noise: Array) -> Array:
     """Noise raised where the complex residual is beyond six standard deviations (model error reduction)."""
     xp, mask = objective.xp, objective.mask
     theta, b = state.phase[mask], objective.measured[mask]
@@ -276,7 +173,7 @@ def _norm(volume: Array) -> float:
 
 
 def _input_warnings(
-    problem: DipoleProblem, filtered: data_term.FilteredProblem, objective: _Objective, params: MediParams
+    problem: DipoleProblem, filtered: data_term.FilteredProblem, objective: Objective, params: MediParams
 ) -> list[str]:
     warnings = []
     if problem.noise_ppm is None:

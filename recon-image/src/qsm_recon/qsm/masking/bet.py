@@ -172,30 +172,32 @@ def _find_surface(image: Array, voxel: Voxel, params: BetParams, progress: Progr
     profiles = Profiles(params.dark_profile_mm, params.bright_profile_mm, params.profile_step_mm)
     sphere, triangles, neighbours = icosphere(SUBDIVISIONS)
 
-    def levels(threshold: float) -> Levels:
-        return Levels(low=low, foreground=level, median=median, fraction=threshold**FRACTION_EXPONENT)
-
-    def surface(start: Array, threshold: float, iterations: int, report: Progress = silent) -> tuple[Array, bool]:
+    def grow(start: Array, threshold: float, iterations: int, *, until_rest: bool, report: Progress = silent) -> Any:
         return evolve(
             image,
             voxel,
             start,
             triangles,
             neighbours,
-            levels=levels(threshold),
+            levels=Levels(low, level, median, threshold**FRACTION_EXPONENT),
             profiles=profiles,
             iterations=iterations,
-            until_rest=iterations == params.iterations,
+            until_rest=until_rest,
             progress=report,
         )
 
     f = params.fractional_threshold
-    start = centre + radius / 2 * sphere
-    vertices, rested = surface(start, f, params.iterations, lambda done: progress(0.2 + 0.5 * done))
+    vertices, rested = grow(
+        centre + radius / 2 * sphere,
+        f,
+        params.iterations,
+        until_rest=True,
+        report=lambda done: progress(0.2 + 0.5 * done),
+    )
     if not params.check_stability:
         return _Surface(vertices, rested, None)
     now = enclosed_volume(vertices, triangles)
-    moved = (surface(vertices, f + sign * STABILITY_STEP, STABILITY_ITERATIONS)[0] for sign in (-1, 1))
+    moved = (grow(vertices, f + sign * STABILITY_STEP, STABILITY_ITERATIONS, until_rest=False)[0] for sign in (-1, 1))
     drift = max(abs(enclosed_volume(v, triangles) / now - 1) for v in moved) if now > 0 else 1.0
     return _Surface(vertices, rested, 100.0 * drift)
 

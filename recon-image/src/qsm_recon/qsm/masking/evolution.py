@@ -107,7 +107,7 @@ def evolve(
 
 
 @jit
-def _move(  # noqa: PLR0917 - compiled kernels take plain arrays, and all of them by position
+def _move(
     image: Array,
     voxel: Array,
     vertices: Array,
@@ -134,7 +134,7 @@ def _move(  # noqa: PLR0917 - compiled kernels take plain arrays, and all of the
 
 
 @jit
-def _push(  # noqa: PLR0917 - compiled kernels take plain arrays, and all of them by position
+def _push(
     image: Array,
     voxel: Array,
     vertices: Array,
@@ -181,9 +181,7 @@ def _push(  # noqa: PLR0917 - compiled kernels take plain arrays, and all of the
 
 
 @jit
-def _shift(  # noqa: PLR0917 - compiled kernels take plain arrays, and all of them by position
-    vertices: Array, normals: Array, neighbours: Array, length: float, pushes: Array, moved: Array
-) -> None:
+def _shift(vertices: Array, normals: Array, neighbours: Array, length: float, pushes: Array, moved: Array) -> None:
     """New positions: along the surface towards the neighbours' mean, across it by smoothing and by the push."""
     strength = 6 / (1 / SMALLEST_RADIUS_MM - 1 / LARGEST_RADIUS_MM)
     middle = (1 / SMALLEST_RADIUS_MM + 1 / LARGEST_RADIUS_MM) / 2

@@ -20,7 +20,7 @@ TWO_PI = 2 * math.pi
 
 
 @compiling.jit
-def best_voxels(labels, noise, count):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201 - numba infers
+def best_voxels(labels: Any, noise: Any, count: Any) -> Any:
     """Flat index of the least noisy voxel of each region (the first of equals); labels count from 1."""
     best = np.full(count, -1, np.int64)
     for voxel in range(labels.size):

@@ -35,7 +35,7 @@ class RegionGrowingParams(Params):
 
 
 @compiling.jit
-def _slice_buckets(wrapped, mask, noise, buckets, x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+def _slice_buckets(wrapped: Any, mask: Any, noise: Any, buckets: Any, x: Any) -> None:
     nx, ny, nz = mask.shape
     for y in range(ny):
         for z in range(nz):
@@ -54,15 +54,15 @@ def _slice_buckets(wrapped, mask, noise, buckets, x):  # type: ignore[no-untyped
 
 
 @compiling.jit_parallel
-def _edge_buckets(wrapped, mask, noise, buckets):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+def _edge_buckets(wrapped: Any, mask: Any, noise: Any, buckets: Any) -> None:
     for x in parallel_range(mask.shape[0]):
         _slice_buckets(wrapped, mask, noise, buckets, x)
 
 
 @compiling.jit
-def _push_edges(voxel, shape, buckets, turns, heads, following, lowest):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+def _push_edges(voxel: Any, shape: Any, buckets: Any, turns: Any, heads: Any, following: Any, lowest: Any) -> Any:
     """Queue the edges from `voxel` to neighbours not yet reached; returns the lowest bucket in use."""
-    nx, ny, nz = shape
+    _, ny, nz = shape
     strides = (ny * nz, nz, 1)
     place = (voxel // (ny * nz), (voxel // nz) % ny, voxel % nz)
     for axis in range(3):
@@ -86,7 +86,7 @@ def _push_edges(voxel, shape, buckets, turns, heads, following, lowest):  # type
 
 
 @compiling.jit
-def _grow(wrapped, buckets, shape, seeds, turns):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - numba infers
+def _grow(wrapped: Any, buckets: Any, shape: Any, seeds: Any, turns: Any) -> None:
     """Fill `turns` (multiples of 2 pi) over every region that holds a seed."""
     strides = (shape[1] * shape[2], shape[2], 1)
     heads = np.full(BUCKETS, -1, np.int64)
