@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qsm_recon.errors import InputError
@@ -28,6 +28,7 @@ def _scan(te: tuple[float, ...], r2star: Any, noise_sd: float = 0.0) -> MultiEch
     return MultiEchoScan(magnitude, np.zeros_like(magnitude), te, 127.7e6, GEOMETRY)
 
 
+@settings(derandomize=True)
 @given(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(0, 5))
 def test_weights_integrate_parabolas(first: float, second: float, t0: float):
     t = np.array([t0, t0 + first, t0 + first + second])

@@ -25,7 +25,8 @@ class EchoPlan:
     groups: tuple[int, ...]
     """Which phase offset each echo has: all 0, or 0 and 1 for the two polarities of a bipolar readout."""
     start_pairs: tuple[tuple[int, int], ...]
-    """Pairs of echoes one `spacing_s` apart (and of one group), the first of them where the following starts."""
+    """Pairs of echoes one `spacing_s` apart, of one group or with the phase between the groups removed; following
+    starts at the first of them."""
     order: tuple[int, ...]
     """The echoes after the first start pair, in the order in which their phase is predicted."""
     remove_polarity_phase: bool

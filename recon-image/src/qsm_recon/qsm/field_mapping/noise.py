@@ -5,13 +5,14 @@ Three witnesses, on a regular subset of x-slices:
 - the fit residual of bright voxels (needs more echoes than unknowns): noise where the object is, whatever coil
   combination or parallel imaging did to it, and small model errors with it;
 - air: magnitude that is Rayleigh distributed there (checked; masked, filtered or many-coil air fails the check);
-- second differences of phase between neighbouring bright voxels: for two echoes without usable air.
+- phase of two echoes in neighbouring bright voxels, combined so that the field cancels: for scans that leave no
+  residual and have no usable air. Ringing counts as noise here, so this one errs upwards.
 
 All are medians, so a few vessels, edges or ghosts do not matter.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import scipy.special
 
 from qsm_recon.errors import InputError
 from qsm_recon.qsm import backend
+from qsm_recon.qsm.field_mapping import compiled_fit
 from qsm_recon.qsm.field_mapping.echoes import EchoPlan
 from qsm_recon.qsm.field_mapping.settings import FitSettings
 from qsm_recon.qsm.scan import MultiEchoScan
@@ -32,6 +34,29 @@ AIR_TOLERANCE = 0.15
 """How far the quartiles of air may lie from those of pure noise, as a fraction."""
 MODEL_MISFIT_RATIO = 3.0
 """A fit residual this many times the air noise is said in a warning."""
+
+
+NORMAL_QUARTILE = 0.67449
+"""Median of |x| for a standard normal x."""
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """A regular subset of x-slices."""
+
+    magnitude: Any
+    """(echo, x, y, z) float32, on the host."""
+    phase_rad: Any
+    """(echo, x, y, z) float32, on the host."""
+    energy: Any
+    """(x, y, z) sum of squared magnitude over the echoes."""
+    high: float
+    """99th percentile of the energy where there is any."""
+
+    @property
+    def bright(self) -> Any:
+        """(x, y, z) bool: clearly object."""
+        return self.energy > BRIGHT_FRACTION * self.high
 
 
 @dataclass(frozen=True)
@@ -49,12 +74,32 @@ def _chi2_quantile(probability: float, degrees_of_freedom: int) -> float:
     return float(scipy.special.chdtri(degrees_of_freedom, 1 - probability))
 
 
-def sample_slices(scan: MultiEchoScan) -> slice:
+def _sample_slices(shape: tuple[int, int, int]) -> slice:
     """Regular subset of x-slices of about `SAMPLE_VOXELS` voxels (at least three slices where there are)."""
-    nx, ny, nz = scan.shape
+    nx, ny, nz = shape
     wanted = min(nx, max(3, -(-SAMPLE_VOXELS // (ny * nz))))
     stride = max(1, nx // wanted)
     return slice(stride // 2, nx, stride)
+
+
+def _sample(scan: MultiEchoScan, pick: slice) -> _Sample:
+    magnitude = np.ascontiguousarray(backend.to_host(scan.magnitude[:, pick]), np.float32)
+    phase = np.ascontiguousarray(backend.to_host(scan.phase_rad[:, pick]), np.float32)
+    energy = np.einsum("exyz,exyz->xyz", magnitude, magnitude, dtype=np.float64)
+    if not (np.isfinite(energy).all() and np.isfinite(phase).all()):
+        raise InputError("NotFinite", "Magnitude or phase holds values that are no numbers (NaN or infinite).")
+    positive = energy[energy > 0]
+    if positive.size == 0:
+        raise InputError("EmptyImages", "The magnitude images are zero everywhere.")
+    return _Sample(magnitude, phase, energy, float(np.percentile(positive, 99)))
+
+
+def _noise_of_residual(sample: _Sample, plan: EchoPlan, settings: FitSettings) -> float:
+    """Noise from what the fit leaves over in bright voxels."""
+    residual = compiled_fit.fit(sample.magnitude, sample.phase_rad, plan, settings)[2]
+    squares = float(np.median(residual[sample.bright].astype(np.float64) ** 2))
+    dof = plan.degrees_of_freedom
+    return math.sqrt(squares * dof / _chi2_quantile(0.5, dof))
 
 
 def _noise_of_air(energy: Any, ceiling: float, echoes: int) -> float | None:
@@ -81,70 +126,76 @@ def _noise_of_air(energy: Any, ceiling: float, echoes: int) -> float | None:
     return math.sqrt(variance)
 
 
-def _noise_of_neighbours(magnitude: Any, phase_rad: Any, bright: Any) -> float:
-    """Noise from second differences of phase along y (within sampled slices) over bright voxels; 0 if none."""
-    both = bright[:, :-2] & bright[:, 1:-1] & bright[:, 2:]
-    if not both.any():
-        return 0.0
+def _curvature(values: Any, axis: int) -> tuple[Any, Any, Any]:
+    """The three neighbours whose second difference along `axis` is taken: before, at, after."""
+    moved = np.moveaxis(values, axis, 0)
+    return moved[:-2], moved[1:-1], moved[2:]
+
+
+def _noise_of_neighbours(scan: _Sample, pair: tuple[int, int], echo_times_s: tuple[float, ...]) -> float:
+    """Noise from phase of two echoes in neighbouring bright voxels; 0 where there are none.
+
+    The second difference of phase_b - phase_a TE_b/TE_a along an axis holds no field (that grows with TE) and
+    hardly any coil phase (that is smooth): what is left is noise of known weight. The quieter of two axes counts.
+    """
+    first, second = pair
+    ratio = echo_times_s[second] / echo_times_s[first]
     found = []
-    for m, p in zip(magnitude, phase_rad, strict=True):
-        curvature = (p[:, :-2] - 2 * p[:, 1:-1] + p[:, 2:])[both].astype(np.float64)
-        curvature -= 2 * math.pi * np.round(curvature / (2 * math.pi))
-        with np.errstate(divide="ignore"):
-            variance = (1 / m[:, :-2] ** 2 + 4 / m[:, 1:-1] ** 2 + 1 / m[:, 2:] ** 2)[both]
-        found.append(float(np.median(np.abs(curvature) / np.sqrt(variance))) / 0.67449)
-    return min(found)
+    for axis in (1, 2):  # within the sampled slices
+        if scan.bright.shape[axis] < 3:
+            continue
+        inside = np.logical_and.reduce(_curvature(scan.bright, axis))
+        if not inside.any():
+            continue
+        turns, variances = [], []
+        for j in (first, second):
+            before, at, after = (v[inside].astype(np.float64) for v in _curvature(scan.phase_rad[j], axis))
+            turn = before - 2 * at + after
+            turns.append(turn - 2 * math.pi * np.round(turn / (2 * math.pi)))
+            # a voxel without magnitude counts as one of a thousandth: it only widens its own variance
+            before, at, after = (
+                np.maximum(v[inside].astype(np.float64), 1e-3 * scan.high**0.5)
+                for v in _curvature(scan.magnitude[j], axis)
+            )
+            variances.append(before**-2 + 4 * at**-2 + after**-2)
+        spread = np.abs(turns[1] - ratio * turns[0]) / np.sqrt(variances[1] + ratio**2 * variances[0])
+        found.append(float(np.median(spread)) / NORMAL_QUARTILE)
+    return min(found, default=0.0)
 
 
 def estimate_noise(scan: MultiEchoScan, plan: EchoPlan, settings: FitSettings) -> NoiseEstimate:
-    """Noise and signal floor of `scan`.
+    """Noise and signal floor of `scan`; of `settings` the way of fitting counts.
 
     Raises
     ------
     InputError
         `EmptyImages` where no voxel has any magnitude, `NotFinite` where magnitude or phase is not a number.
     """
-    from qsm_recon.qsm.field_mapping import compiled_fit  # noqa: PLC0415 - keeps the sample fit beside its use
-
-    pick = sample_slices(scan)
-    magnitude = np.ascontiguousarray(backend.to_host(scan.magnitude[:, pick]), np.float32)
-    phase = np.ascontiguousarray(backend.to_host(scan.phase_rad[:, pick]), np.float32)
-    energy = np.einsum("exyz,exyz->xyz", magnitude, magnitude, dtype=np.float64)
-    if not (np.isfinite(energy).all() and np.isfinite(phase).all()):
-        raise InputError("NotFinite", "Magnitude or phase holds values that are no numbers (NaN or infinite).")
-    positive = energy[energy > 0]
-    if positive.size == 0:
-        raise InputError("EmptyImages", "The magnitude images are zero everywhere.")
-    high = float(np.percentile(positive, 99))
-    bright = energy > BRIGHT_FRACTION * high
-    air = _noise_of_air(energy, BRIGHT_FRACTION * high, len(magnitude))
+    pick = _sample_slices(scan.shape)
+    sample = _sample(scan, pick)
+    echoes = len(sample.magnitude)
+    air = _noise_of_air(sample.energy, BRIGHT_FRACTION * sample.high, echoes)
     warnings: list[str] = []
-
-    dof = plan.degrees_of_freedom
-    if dof > 0:
-        sample_settings = FitSettings(steps=settings.steps, linear=settings.linear, polarity=settings.polarity)
-        if plan.remove_polarity_phase:  # the sample has its own x axis
-            c, gx, gy, gz = settings.polarity
-            moved = (c + gx * pick.start, gx * pick.step, gy, gz)
-            sample_settings = FitSettings(steps=settings.steps, linear=settings.linear, polarity=moved)
-        residual = compiled_fit.fit(magnitude, phase, plan, sample_settings)[2]
-        variance = float(np.median(residual[bright].astype(np.float64) ** 2)) * dof / _chi2_quantile(0.5, dof)
-        noise_sd = math.sqrt(variance)
+    if plan.degrees_of_freedom > 0:
+        constant, along_x, along_y, along_z = settings.polarity
+        # the sample has its own x axis
+        polarity = (constant + along_x * pick.start, along_x * pick.step, along_y, along_z)
+        noise_sd = _noise_of_residual(sample, plan, replace(settings, polarity=polarity))
         if air is not None and noise_sd > MODEL_MISFIT_RATIO * air:
             warnings.append(
                 f"ModelMisfit: the phase departs from a straight line in TE by {noise_sd / air:.1f} times the noise "
-                "of air; motion, flow or a wrong readout polarity can do this."
+                "of air, and the noise map says so; eddy currents, flow, motion or a wrong readout polarity do this."
             )
     elif air is not None:
         noise_sd = air
     else:
-        noise_sd = _noise_of_neighbours(magnitude, phase, bright)
+        noise_sd = _noise_of_neighbours(sample, plan.start_pairs[0], scan.echo_times_s)
 
-    signal = math.sqrt(float(np.median(energy[bright])) / len(magnitude))
+    signal = math.sqrt(float(np.median(sample.energy[sample.bright])) / echoes)
     noise_sd = max(noise_sd, FINEST_NOISE * signal)
-    channels = 2 * len(magnitude)
+    channels = 2 * echoes
     # Five standard deviations above pure noise, and never more than a tenth of the bright signal: where the
     # noise is over-estimated, dark tissue must not be taken for air.
     quiet = noise_sd if air is None else min(noise_sd, air)
-    floor = min(quiet**2 * (channels + 5 * math.sqrt(2 * channels)), 0.01 * high)
+    floor = min(quiet**2 * (channels + 5 * math.sqrt(2 * channels)), 0.01 * sample.high)
     return NoiseEstimate(noise_sd, floor, tuple(warnings))
