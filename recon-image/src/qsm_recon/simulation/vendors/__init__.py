@@ -6,7 +6,7 @@ from typing import Protocol
 
 from qsm_recon.qsm.progress import Progress
 from qsm_recon.simulation.measurement import Measurement
-from qsm_recon.simulation.vendors import philips, siemens
+from qsm_recon.simulation.vendors import ge, philips, philips_enhanced, siemens, siemens_xa, uih
 
 
 class Writer(Protocol):
@@ -19,7 +19,11 @@ class Writer(Protocol):
 VENDORS: MappingProxyType[str, Writer] = MappingProxyType(
     {
         "siemens": siemens.write,
+        "siemens-xa": siemens_xa.write,
         "philips": philips.write,
+        "philips-enhanced": philips_enhanced.write,
+        "ge": ge.write,
+        "uih": uih.write,
     }
 )
 """Every writer by its name on the command line."""

@@ -42,6 +42,7 @@ Finish = Callable[[Dataset, Place, NDArray[Any]], None]
 def write_classic(
     measurement: Measurement,
     folder: Path,
+    *,
     named: header.Identity,
     components: Sequence[Component],
     finish: Finish,

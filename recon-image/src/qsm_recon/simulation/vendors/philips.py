@@ -44,7 +44,15 @@ def write(measurement: Measurement, folder: Path, progress: Progress = silent) -
         ds.InstanceNumber = (place.component * slices + place.index) * echoes + place.echo + 1
         ds[0x2001, 0x100A].value = place.index + 1
 
-    return write_classic(measurement, folder, named, components, finish, "IM_{:04d}", progress)
+    return write_classic(
+        measurement,
+        folder,
+        named=named,
+        components=components,
+        finish=finish,
+        name_pattern="IM_{:04d}",
+        progress=progress,
+    )
 
 
 def _template(measurement: Measurement, named: header.Identity) -> Dataset:

@@ -31,7 +31,15 @@ def write(measurement: Measurement, folder: Path, progress: Progress = silent) -
         extrema_and_window(ds, image)
         ds.WindowCenterWidthExplanation = "Algo1"
 
-    return write_classic(measurement, folder, named, components, finish, "{:08d}.IMA", progress)
+    return write_classic(
+        measurement,
+        folder,
+        named=named,
+        components=components,
+        finish=finish,
+        name_pattern="{:08d}.IMA",
+        progress=progress,
+    )
 
 
 def _template(measurement: Measurement, named: header.Identity, letter: str, series_number: int) -> Dataset:

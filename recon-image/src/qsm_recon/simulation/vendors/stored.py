@@ -35,22 +35,26 @@ def echo_volume(measurement: Measurement, echo: int) -> ComplexVolume:
 
 def magnitude(signal: ComplexVolume, scale: float) -> NDArray[np.uint16]:
     """|signal| * scale, rounded."""
-    return np.rint(np.abs(signal) * np.float32(scale)).astype(np.uint16)
+    steps: NDArray[np.float32] = np.rint(np.abs(signal) * np.float32(scale))
+    return steps.astype(np.uint16)
 
 
 def phase_of_turn(signal: ComplexVolume) -> NDArray[np.uint16]:
     """A turn in 4096 steps, 0 = -pi, 2048 = 0 (Siemens, UIH); +pi is the same angle as -pi and becomes 0."""
-    steps = np.rint((np.angle(signal) / np.float32(np.pi) + 1) * 2048).astype(np.uint16)
-    steps %= 4096
-    return steps
+    turns: NDArray[np.float32] = np.rint((np.angle(signal) / np.float32(np.pi) + 1) * 2048)
+    return turns.astype(np.uint16) & np.uint16(4095)
 
 
 def phase_of_range(signal: ComplexVolume, slope: float, intercept: float) -> NDArray[np.uint16]:
     """12 bits whose rescaled value is the phase in mrad (Philips)."""
-    steps = np.rint((np.angle(signal) * np.float32(1e3) - np.float32(intercept)) / np.float32(slope))
-    return np.clip(steps, 0, TOP_12_BIT).astype(np.uint16)
+    steps: NDArray[np.float32] = np.rint(
+        (np.angle(signal) * np.float32(1e3) - np.float32(intercept)) / np.float32(slope)
+    )
+    np.clip(steps, 0, TOP_12_BIT, out=steps)
+    return steps.astype(np.uint16)
 
 
 def signed(part: NDArray[np.float32], scale: float) -> NDArray[np.int16]:
     """A real or imaginary part as two's complement."""
-    return np.rint(part * np.float32(scale)).astype(np.int16)
+    steps: NDArray[np.float32] = np.rint(part * np.float32(scale))
+    return steps.astype(np.int16)
