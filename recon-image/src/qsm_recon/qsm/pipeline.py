@@ -49,7 +49,7 @@ class Reconstruction:
     residual: Array
     """Misfit of the complex fit over its expected value."""
     reference_region: str
-    """What zero means: `csf`, `brain` or `none`."""
+    """What zero means: `csf`, `brain-mean` or `none`."""
     quality: Quality
     warnings: tuple[str, ...]
 
