@@ -44,6 +44,9 @@ class MediParams(InversionMethodParams):
     """Gradient components left free at edges of the magnitude, in parts of the voxels (so of a third of them)."""
     noise_floor_ppb: float = Field(default=2.0, ge=0, le=100)
     """Added in quadrature to the noise, ppb, so that a few bright voxels do not rule; needs a noise map."""
+    reference_noise_ppb: float = Field(default=2.0, ge=0, le=100)
+    """Noise, ppb, at which `data_weight` holds: noisier fields get less of it in proportion (both weights, so that
+    lambda_2 stays). 0 keeps the weights whatever the noise, as published."""
     merit: bool = False
     """After each outer iteration take weight from voxels that do not fit."""
     outer_iterations: int = Field(default=4, ge=1, le=100)
@@ -83,7 +86,8 @@ def medi(problem: DipoleProblem, params: MediParams, progress: Progress = silent
     noise = data_term.relative_noise(problem, median)
     floor = 0.0 if problem.noise_ppm is None else params.noise_floor_ppb / units.PPB_PER_PPM / median
     smooth = _smooth_directions(problem, filtered.mask, params)
-    objective = Objective(problem, filtered, smooth, params.data_weight, params.csf_weight)
+    trust = _trust(problem, params, median)
+    objective = Objective(problem, filtered, smooth, params.data_weight * trust, params.csf_weight * trust)
     objective.weights = data_term.data_weights(noise, filtered, floor)
     symbol = kernels.laplacian_symbol(problem.shape, problem.voxel_size_mm, xp)
     zero = xp.zeros(problem.shape, dtype=xp.float32)
@@ -128,6 +132,18 @@ def medi(problem: DipoleProblem, params: MediParams, progress: Progress = silent
         warnings.append(f"InversionStepsShortened: {shortened} outer iterations would have raised the cost.")
     progress(1.0)
     return DipoleSolution(state.x / np.float32(RAD_PER_PPM), filtered.mask, iterations, tuple(warnings))
+
+
+def _trust(problem: DipoleProblem, params: MediParams, median: float) -> float:
+    """Factor on the weight of the data, from the field's noise (`median`, ppm) and the declared floor.
+
+    With Gaussian noise the best weight falls with the noise; in proportion is what simulated heads ask for
+    (docs/adr/0009).
+    """
+    if problem.noise_ppm is None or params.reference_noise_ppb == 0:
+        return 1.0
+    noise_ppb = math.hypot(median * units.PPB_PER_PPM, params.noise_floor_ppb)
+    return params.reference_noise_ppb / noise_ppb
 
 
 def _smooth_directions(problem: DipoleProblem, mask: Array, params: MediParams) -> Array:
