@@ -32,13 +32,13 @@ def test_packaged_recipes_are_valid_and_named_after_their_file(name: str) -> Non
         ("data_weight: 1000.0", 'data_weight: "1000"', "inversion.medi.data_weight"),
         ("data_weight: 1000.0", "data_weight: .nan", "inversion.data_weight: must be a finite number"),
         ("data_weight: 1000.0", "data_weight: .inf", "inversion.data_weight: must be a finite number"),
-        ("outer_iterations: 8", "outer_iterations: 8.5", "inversion.medi.outer_iterations"),
-        ("merit: true", "merit: yes", "inversion.medi.merit"),
+        ("outer_iterations: 4", "outer_iterations: 4.5", "inversion.medi.outer_iterations"),
+        ("merit: false", "merit: no", "inversion.medi.merit"),
         ("method: medi", "method: medo", "inversion.method: unknown method 'medo'"),
         ("  method: medi\n", "", "inversion.method: is missing"),
         ("relaxometry:", "relaxation:", "relaxometry: is missing"),
         ("relaxometry:", "relaxation:", "relaxation: unknown parameter"),
-        ("merit: true", "merit: true\n  merit: false", "merit is given twice"),
+        ("merit: false", "merit: false\n  merit: false", "merit is given twice"),
         ("version: 1\n", "version: 1\nversion: 2\n", "version is given twice"),
         ("name: medi0-v1", "name: Medi 0", "name: "),
         ("version: 1", "version: &a 1", "anchors"),
@@ -73,11 +73,11 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
 
 def test_hash_tells_values_not_layout(tmp_path: Path) -> None:
     default = recipes.load("medi0-v1").sha256
-    same = write(tmp_path, "  merit: true", "\n\n  merit:    true  # words\n")
+    same = write(tmp_path, "  merit: false", "\n\n  merit:    false  # words\n")
     assert recipes.load(same).sha256 == default
     left_out = write(tmp_path, "  inner_iterations: 10", "  # inner_iterations: 10")
     assert recipes.load(left_out).sha256 == default, "a default that is written out is the same recipe"
-    other = write(tmp_path, "merit: true", "merit: false")
+    other = write(tmp_path, "merit: false", "merit: true")
     assert recipes.load(other).sha256 != default
 
 

@@ -11,7 +11,7 @@ from qsm_recon.errors import InputError
 from qsm_recon.qsm import backend
 from qsm_recon.qsm.background import remove_background
 from qsm_recon.qsm.config import RecipeConfig
-from qsm_recon.qsm.field_mapping import fit_field
+from qsm_recon.qsm.field_mapping import fit_field, refine_unwrapped, reliable_noise
 from qsm_recon.qsm.inversion import invert
 from qsm_recon.qsm.masking import BrainMask, make_mask
 from qsm_recon.qsm.observing import StageClock
@@ -41,7 +41,7 @@ class Reconstruction:
     total_field_ppm: Array
     """Unwrapped field, ppm of B0; 0 outside `brain_mask`."""
     noise_ppm: Array
-    """Standard deviation of the total field, ppm; +inf without signal."""
+    """Standard deviation of the total field, ppm, raised where the fit is doubtful; +inf without signal."""
     local_field_ppm: Array
     """Field of the sources inside, ppm of B0."""
     csf_mask: Array
@@ -84,8 +84,10 @@ def reconstruct(
         brain = make_mask(scan, fit, recipe.masking, progress) if mask is None else given_mask(mask, scan)
     with clock.stage("unwrapping") as progress:
         slope_rad = unwrap(fit.phase_slope_rad, brain.mask, fit.noise_rad, geometry, recipe.unwrapping, progress)
+        fit = refine_unwrapped(scan, fit, slope_rad, brain.mask)
     ppm_per_rad = fit.ppm_per_rad(scan.center_frequency_hz)
-    field_ppm, noise_ppm = slope_rad * ppm_per_rad, fit.noise_rad * ppm_per_rad
+    field_ppm = fit.phase_slope_rad * ppm_per_rad
+    noise_ppm = reliable_noise(fit, brain.mask, recipe.field_mapping.misfit_limit) * ppm_per_rad
     with clock.stage("background") as progress:
         local = remove_background(field_ppm, brain.mask, noise_ppm, geometry, recipe.background, progress)
     with clock.stage("relaxometry"):
@@ -108,6 +110,7 @@ def reconstruct(
         fit.warnings,
         brain.warnings,
         local.warnings,
+        r2star_warnings(scan),
         r2star_warnings(scan),
         inversion.warnings,
         referenced.warnings,

@@ -157,9 +157,9 @@ def _curve(points: list[tuple[float, ...]], step_mm: float = 0.3) -> NDArray[np.
     length = float(np.linalg.norm(np.diff(p, axis=0), axis=1).sum())
     t = np.linspace(0, 1, max(2, int(length / step_mm) + 1))[:, None]
     if len(p) == 2:
-        return p[0] * (1 - t) + p[1] * t
+        return np.asarray(p[0] * (1 - t) + p[1] * t)
     middle = 2 * p[1] - 0.5 * (p[0] + p[2])  # control point of the parabola that passes through p[1]
-    return p[0] * (1 - t) ** 2 + 2 * middle * t * (1 - t) + p[2] * t**2
+    return np.asarray(p[0] * (1 - t) ** 2 + 2 * middle * t * (1 - t) + p[2] * t**2)
 
 
 def _veins(rng: np.random.Generator, small_count: int = 70) -> NDArray[np.float32]:

@@ -6,8 +6,8 @@ from qsm_recon.qsm.field_mapping.echoes import plan_echoes
 
 
 @settings(derandomize=True)
-@example([4.0] * 4, 1.0, bipolar=True)
-@given(st.lists(st.floats(0.5, 20), min_size=2, max_size=12), st.floats(1, 20), st.booleans())
+@example(gaps=[4.0] * 4, first=1.0, bipolar=True)
+@given(gaps=st.lists(st.floats(0.5, 20), min_size=2, max_size=12), first=st.floats(1, 20), bipolar=st.booleans())
 def test_every_plan_can_be_followed(gaps: list[float], first: float, bipolar: bool):
     te = [first]
     for gap in gaps[1:]:

@@ -8,6 +8,7 @@ from pydantic import Field
 from qsm_recon.qsm.field_mapping.complex_fit import refine_unwrapped
 from qsm_recon.qsm.field_mapping.linear import LinearParams, linear
 from qsm_recon.qsm.field_mapping.nonlinear import NonlinearParams, nonlinear
+from qsm_recon.qsm.field_mapping.reliability import reliable_noise
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.qsm.scan import FieldFit, MultiEchoScan
 
@@ -38,4 +39,5 @@ __all__ = [
     "NonlinearParams",
     "fit_field",
     "refine_unwrapped",
+    "reliable_noise",
 ]

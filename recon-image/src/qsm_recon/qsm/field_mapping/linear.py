@@ -3,14 +3,14 @@
 from typing import Literal
 
 from qsm_recon.qsm.field_mapping.complex_fit import fit_complex
+from qsm_recon.qsm.field_mapping.reliability import FieldMappingMethodParams
 from qsm_recon.qsm.field_mapping.settings import FitSettings
-from qsm_recon.qsm.parameters import Params
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.qsm.scan import FieldFit, MultiEchoScan
 
 
-class LinearParams(Params):
-    """Parameters of `linear`: none."""
+class LinearParams(FieldMappingMethodParams):
+    """Parameters of `linear`."""
 
     method: Literal["linear"] = "linear"
 

@@ -5,13 +5,13 @@ from typing import Literal
 from pydantic import Field
 
 from qsm_recon.qsm.field_mapping.complex_fit import fit_complex
+from qsm_recon.qsm.field_mapping.reliability import FieldMappingMethodParams
 from qsm_recon.qsm.field_mapping.settings import FitSettings
-from qsm_recon.qsm.parameters import Params
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.qsm.scan import FieldFit, MultiEchoScan
 
 
-class NonlinearParams(Params):
+class NonlinearParams(FieldMappingMethodParams):
     """Parameters of `nonlinear`."""
 
     method: Literal["nonlinear"] = "nonlinear"

@@ -17,14 +17,15 @@ COMPONENT_WORD = {"M": "MAGNITUDE", "P": "PHASE"}
 
 
 @dataclass(frozen=True)
-class Scale:
-    """Rescale of one frame, the real-world mapping where the vendor writes one, and its window."""
+class Kind:
+    """What all frames of one component have in common: rescale, window, contrast."""
 
     slope: float
     intercept: float
-    kind: str
+    rescale_type: str
     window_center: float
     window_width: float
+    contrast: str
 
 
 def item(**values: object) -> Dataset:
@@ -40,7 +41,7 @@ def one(**values: object) -> Sequence:
     return Sequence([item(**values)])
 
 
-def enhanced(measurement: Measurement, named: header.Identity, component: str) -> Dataset:
+def enhanced(measurement: Measurement, named: header.Identity, component: str, contrast: str) -> Dataset:
     """Everything of an object but its type, its frames and its pixels.
 
     Parameters
@@ -49,6 +50,8 @@ def enhanced(measurement: Measurement, named: header.Identity, component: str) -
         What is written, and its identity.
     component
         `MAGNITUDE`, `PHASE` or `MIXED`.
+    contrast
+        AcquisitionContrast.
     """
     ds = header.common(measurement, named)
     ds.SOPClassUID = ENHANCED_MR
@@ -56,7 +59,7 @@ def enhanced(measurement: Measurement, named: header.Identity, component: str) -
     ds.AcquisitionDateTime = MOMENT
     ds.AcquisitionDuration = 266.0
     ds.PixelPresentation, ds.VolumetricProperties, ds.VolumeBasedCalculationTechnique = "MONOCHROME", "VOLUME", "NONE"
-    ds.ComplexImageComponent = component
+    ds.ComplexImageComponent, ds.AcquisitionContrast = component, contrast
     ds.ContentQualification = "RESEARCH"
     ds.ResonantNucleus = "1H"
     ds.KSpaceFiltering = "NONE"
@@ -101,6 +104,17 @@ def _shared(measurement: Measurement) -> Dataset:
             RepetitionTime=header.ds_text(protocol.repetition_time_s * 1e3),
             EchoTrainLength=len(protocol.echo_times_s),
             FlipAngle=header.ds_text(protocol.flip_angle_deg),
+            OperatingModeSequence=Sequence(
+                [
+                    item(OperatingModeType=mode, OperatingMode="IEC_NORMAL")
+                    for mode in ("STATIC FIELD", "RF", "GRADIENT")
+                ]
+            ),
+            SpecificAbsorptionRateSequence=one(
+                SpecificAbsorptionRateDefinition="IEC_WHOLE_BODY", SpecificAbsorptionRateValue=0.07
+            ),
+            GradientOutputType="DB_DT",
+            GradientOutput=40.0,
             RFEchoTrainLength=0,
             GradientEchoTrainLength=len(protocol.echo_times_s),
         ),
@@ -147,7 +161,7 @@ def dimensions(ds: Dataset, named: header.Identity, *keywords: tuple[str, str]) 
 
 
 def frame(
-    echo_time_ms: float, grid: VoxelGrid, index: int, *, frame_type: list[str], counts: list[int], scale: Scale
+    echo_time_ms: float, grid: VoxelGrid, index: int, *, frame_type: list[str], counts: list[int], kind: Kind
 ) -> Dataset:
     """Functional groups of one frame; `frame_type` ends in or holds `M` or `P`, `counts` are its dimension indices."""
     letter = next(word for word in frame_type[2:] if word in COMPONENT_WORD)
@@ -161,7 +175,7 @@ def frame(
             VolumetricProperties="VOLUME",
             VolumeBasedCalculationTechnique="NONE",
             ComplexImageComponent=COMPONENT_WORD[letter],
-            AcquisitionContrast="T2_STAR",
+            AcquisitionContrast=kind.contrast,
         ),
         FrameContentSequence=one(
             FrameAcquisitionDateTime=MOMENT,
@@ -181,12 +195,12 @@ def frame(
             PixelSpacing=header.ds_texts(between_rows, between_columns),
         ),
         FrameVOILUTSequence=one(
-            WindowCenter=header.ds_text(scale.window_center), WindowWidth=header.ds_text(scale.window_width)
+            WindowCenter=header.ds_text(kind.window_center), WindowWidth=header.ds_text(kind.window_width)
         ),
         PixelValueTransformationSequence=one(
-            RescaleIntercept=header.ds_text(scale.intercept),
-            RescaleSlope=header.ds_text(scale.slope),
-            RescaleType=scale.kind,
+            RescaleIntercept=header.ds_text(kind.intercept),
+            RescaleSlope=header.ds_text(kind.slope),
+            RescaleType=kind.rescale_type,
         ),
     )
 

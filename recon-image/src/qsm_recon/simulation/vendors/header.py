@@ -42,9 +42,11 @@ class Identity:
 
 
 def identity(measurement: Measurement, vendor: str) -> Identity:
-    """Identity of what `vendor` writes of a measurement: seed, vendor, protocol, matrix and field decide it."""
+    """Identity of what `vendor` writes of a measurement: seed, vendor, protocol, grid and field decide it."""
     m = measurement
-    return Identity(f"{vendor} {m.seed} {m.protocol} {m.signal.shape} {m.field_strength_t} {m.affine_lps_mm.tolist()}")
+    # Rounded, and without negative zero: the last bits of a rotation may differ between machines.
+    affine = (np.round(m.affine_lps_mm, 4) + 0.0).tolist()
+    return Identity(f"{vendor} {m.seed} {m.protocol} {m.signal.shape} {m.field_strength_t} {affine}")
 
 
 def grid_of(measurement: Measurement) -> VoxelGrid:

@@ -16,7 +16,7 @@ from qsm_recon.dicom.geometry import VoxelGrid
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.simulation.measurement import Measurement
 from qsm_recon.simulation.vendors import enhanced, header, stored
-from qsm_recon.simulation.vendors.enhanced import Counter, Scale
+from qsm_recon.simulation.vendors.enhanced import Counter, Kind
 from qsm_recon.simulation.vendors.files import save_frames
 from qsm_recon.simulation.vendors.philips import (
     MAGNITUDE_SLOPE,
@@ -27,9 +27,9 @@ from qsm_recon.simulation.vendors.philips import (
 )
 
 _LETTERS = ("M", "P")
-_SCALE = {
-    "M": Scale(MAGNITUDE_SLOPE, 0, "US", 959, 1667),
-    "P": Scale(PHASE_SLOPE, PHASE_INTERCEPT, "mrad", 0, 6284),
+_KIND = {
+    "M": Kind(MAGNITUDE_SLOPE, 0, "US", 959, 1667, "T1"),
+    "P": Kind(PHASE_SLOPE, PHASE_INTERCEPT, "mrad", 0, 6284, "T1"),
 }
 
 Cell = tuple[int, int, str]
@@ -66,9 +66,8 @@ def _frames(measurement: Measurement, number_of: dict[Cell, int], scale: float) 
 
 def _object(measurement: Measurement, named: header.Identity, cells: list[Cell], scale: float) -> Dataset:
     grid = header.grid_of(measurement)
-    ds = enhanced.enhanced(measurement, named, "MIXED")
+    ds = enhanced.enhanced(measurement, named, "MIXED", "T1")
     ds.ImageType = ["ORIGINAL", "PRIMARY", "T1", "MIXED"]
-    ds.AcquisitionContrast = "T1"
     ds.Manufacturer, ds.ManufacturerModelName = "Philips Medical Systems", "Achieva dStream"
     ds.SoftwareVersions = ["5.3.0", "5.3.0.3"]
     ds.ProtocolName = f"WIP {ds.ProtocolName}"
@@ -96,17 +95,17 @@ def _object(measurement: Measurement, named: header.Identity, cells: list[Cell],
 
 def _frame(measurement: Measurement, grid: VoxelGrid, cell: Cell, number: int, scale: float) -> Dataset:
     echo, index, letter = cell
-    numbers = _SCALE[letter]
+    kind = _KIND[letter]
     group = enhanced.frame(
         header.echo_time_ms(measurement, echo),
         grid,
         index,
         frame_type=["ORIGINAL", "PRIMARY", "T1", letter],
         counts=[1, index + 1, echo + 1, _LETTERS.index(letter) + 1],
-        scale=numbers,
+        kind=kind,
     )
-    kind = "normalized" if letter == "M" else "mrad"
-    group.RealWorldValueMappingSequence = Sequence([real_world_value(numbers.slope, numbers.intercept, kind)])
+    explanation = "normalized" if letter == "M" else "mrad"
+    group.RealWorldValueMappingSequence = Sequence([real_world_value(kind.slope, kind.intercept, explanation)])
     group.private_block(0x2005, "Philips MR Imaging DD 005", create=True).add_new(
         0x0F, "SQ", Sequence([_as_classic(echo, letter, number, scale)])
     )

@@ -12,11 +12,11 @@ from pydicom.sequence import Sequence
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.simulation.measurement import Measurement
 from qsm_recon.simulation.vendors import enhanced, header, stored
-from qsm_recon.simulation.vendors.enhanced import COMPONENT_WORD, Counter, Scale
+from qsm_recon.simulation.vendors.enhanced import COMPONENT_WORD, Counter, Kind
 from qsm_recon.simulation.vendors.files import save_frames, shuffled_names
 
 _SERIES = {"M": 8, "P": 9}
-_SCALE = {"M": Scale(1, 0, "US", 1024, 2048), "P": Scale(2, -4096, "US", 0, 8192)}
+_KIND = {"M": Kind(1, 0, "US", 1024, 2048, "UNKNOWN"), "P": Kind(2, -4096, "US", 0, 8192, "UNKNOWN")}
 
 
 def write(measurement: Measurement, folder: Path, progress: Progress = silent) -> int:
@@ -41,9 +41,8 @@ def write(measurement: Measurement, folder: Path, progress: Progress = silent) -
 def _echo(measurement: Measurement, named: header.Identity, letter: str, echo: int) -> Dataset:
     grid = header.grid_of(measurement)
     slices = grid.shape[2]
-    ds = enhanced.enhanced(measurement, named, COMPONENT_WORD[letter])
+    ds = enhanced.enhanced(measurement, named, COMPONENT_WORD[letter], "UNKNOWN")
     ds.ImageType = ["ORIGINAL", "PRIMARY", letter, "NONE"]
-    ds.AcquisitionContrast = "T2_STAR"
     ds.Manufacturer, ds.ManufacturerModelName = "Siemens Healthineers", "MAGNETOM Prisma Fit"
     ds.SoftwareVersions = "syngo MR XA30"
     ds.PulseSequenceName = f"*fl3d{len(measurement.signal)}"
@@ -70,7 +69,7 @@ def _echo(measurement: Measurement, named: header.Identity, letter: str, echo: i
                 index,
                 frame_type=list(ds.ImageType),
                 counts=[1, index + 1, 1],
-                scale=_SCALE[letter],
+                kind=_KIND[letter],
             )
             for index in range(slices)
         ]
