@@ -75,7 +75,7 @@ def test_hash_tells_values_not_layout(tmp_path: Path) -> None:
     default = recipes.load("medi0-v1").sha256
     same = write(tmp_path, "  merit: false", "\n\n  merit:    false  # words\n")
     assert recipes.load(same).sha256 == default
-    left_out = write(tmp_path, "  inner_iterations: 25", "  # inner_iterations: 25")
+    left_out = write(tmp_path, "  max_per_s: 1000.0", "  # max_per_s: 1000.0")
     assert recipes.load(left_out).sha256 == default, "a default that is written out is the same recipe"
     other = write(tmp_path, "merit: false", "merit: true")
     assert recipes.load(other).sha256 != default

@@ -5,12 +5,14 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 
 from qsm_recon.cli.field_unit import FieldUnit
+from qsm_recon.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -151,6 +153,16 @@ def field_unit_options(function: F) -> F:
         return function(unit=FieldUnit(field_unit, field_strength_t, echo_time_s), **rest)
 
     return cast("F", with_unit)
+
+
+def check_echo_times(echo_times_s: tuple[float, ...]) -> None:
+    """Echo times in s, ascending; times in ms are caught."""
+    if any(later <= earlier for earlier, later in pairwise(echo_times_s)):
+        raise UsageError("--echo-times-s must ascend")
+    if echo_times_s[0] <= 0:
+        raise UsageError("--echo-times-s must be above zero")
+    if echo_times_s[-1] > 0.5:
+        raise UsageError(f"--echo-times-s are in seconds; {echo_times_s[-1]:g} s is no gradient-echo time (ms?)")
 
 
 def finish(facts: dict[str, Any], warnings: tuple[str, ...], output: Path, *, quiet: bool, as_json: bool) -> None:

@@ -2,13 +2,13 @@
 
 import math
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qsm_recon.cli import options
 from qsm_recon.errors import InputError, UsageError
 from qsm_recon.nifti import Volume, read_volume
 from qsm_recon.qsm import units
@@ -108,7 +108,7 @@ def read_echoes(
             "EchoCountMismatch",
             f"--echo-times-s names {len(echo_times_s)} echoes, --magnitude holds {magnitude.array.shape[3]}",
         )
-    check_echo_times(echo_times_s)
+    options.check_echo_times(echo_times_s)
     check_phase(phase.array)
     if float(magnitude.array.min()) < 0:
         raise InputError("InvalidMagnitude", "--magnitude holds negative values: is it a real part or a phase?")
@@ -122,16 +122,6 @@ def read_echoes(
         bipolar_readout=bipolar,
     )
     return scan, witness
-
-
-def check_echo_times(echo_times_s: tuple[float, ...]) -> None:
-    """Echo times in s, ascending; times in ms are caught."""
-    if any(later <= earlier for earlier, later in pairwise(echo_times_s)):
-        raise UsageError("--echo-times-s must ascend")
-    if echo_times_s[0] <= 0:
-        raise UsageError("--echo-times-s must be above zero")
-    if echo_times_s[-1] > 0.5:
-        raise UsageError(f"--echo-times-s are in seconds; {echo_times_s[-1]:g} s is no gradient-echo time (ms?)")
 
 
 def check_phase(phase_rad: Array) -> None:

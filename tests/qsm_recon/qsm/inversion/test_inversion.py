@@ -123,14 +123,23 @@ def test_permuted_axes_give_the_permuted_map() -> None:
 
 def test_lambda_means_the_same_at_every_field_strength() -> None:
     # In ppm a scan at 1.5 T and one at 7 T are the same problem but for a common factor of the noise map, which
-    # counts only relative to itself: the noise floor, in ppb, is off here.
-    params = MediParams(smv_radius_mm=0, csf_weight=0, noise_floor_ppb=0, **SHORT)
+    # counts only relative to itself: what is given in ppb, floor and reference of the noise, is off here.
+    params = MediParams(smv_radius_mm=0, csf_weight=0, noise_floor_ppb=0, reference_noise_ppb=0, **SHORT)
     maps = [
         invert(FIELD, MASK, GEOMETRY, params, noise_ppm=NOISE * factor, magnitude=MAGNITUDE).chi_ppm
         for factor in (0.5, 1, 4)
     ]
     assert np.array_equal(maps[0], maps[1])
     assert np.array_equal(maps[1], maps[2])
+
+
+def test_twice_the_noise_is_half_the_weight_of_the_data() -> None:
+    def chi(weight: float, noise: float) -> np.ndarray:
+        params = MediParams(smv_radius_mm=0, csf_weight=0, noise_floor_ppb=0, data_weight=weight, **SHORT)
+        return invert(FIELD, MASK, GEOMETRY, params, noise_ppm=NOISE * noise, magnitude=MAGNITUDE).chi_ppm
+
+    assert np.allclose(chi(1000, 2), chi(500, 1), atol=1e-6)
+    assert not np.allclose(chi(1000, 2), chi(1000, 1), atol=1e-4)
 
 
 def test_internal_unit_is_that_of_3_tesla_and_8_ms() -> None:
