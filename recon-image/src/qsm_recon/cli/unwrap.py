@@ -23,7 +23,7 @@ from qsm_recon.qsm.unwrapping import unwrap
 @options.geometry_options
 @options.recipe_option
 @options.talk_options
-@click.option("--output", "-o", type=options.NEW_PATH, required=True, help="Unwrapped phase NIfTI, rad; 0 outside.")
+@click.option("--output", "-o", type=options.NEW_VOLUME, required=True, help="Unwrapped phase NIfTI, rad; 0 outside.")
 def command(
     *,
     phase: Path,
