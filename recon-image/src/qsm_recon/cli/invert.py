@@ -51,7 +51,7 @@ def command(
     config = recipes.load(recipe_name).config
     local, field_ppm = volumes.read_field(local_field, "--local-field", unit)
     inside = volumes.read_mask(mask, "--mask", local)
-    noise_field = volumes.read_beside(noise, "--noise", local, finite=False)
+    noise_field = volumes.read_noise(noise, local)
     fluid = None if csf_mask is None else volumes.read_mask(csf_mask, "--csf-mask", local)
     edges = volumes.read_magnitude(magnitude, "--magnitude", local)
     geometry = volumes.geometry(local, voxel_size_mm, b0_direction)

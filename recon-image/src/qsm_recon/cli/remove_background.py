@@ -44,7 +44,7 @@ def command(
     config = recipes.load(recipe_name).config
     total, field_ppm = volumes.read_field(field, "--field", unit)
     inside = volumes.read_mask(mask, "--mask", total)
-    noise_field = volumes.read_beside(noise, "--noise", total, finite=False)
+    noise_field = volumes.read_noise(noise, total)
     geometry = volumes.geometry(total, voxel_size_mm, b0_direction)
     with watching(quiet=quiet) as observer, StageClock(observer).stage("background") as progress:
         local = remove_background(

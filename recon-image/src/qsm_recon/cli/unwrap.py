@@ -41,7 +41,7 @@ def command(
     wrapped = volumes.read_3d(phase, "--phase")
     volumes.check_phase(wrapped.array)
     inside = volumes.read_mask(mask, "--mask", wrapped)
-    noise_rad = volumes.read_beside(noise, "--noise", wrapped, finite=False)
+    noise_rad = volumes.read_noise(noise, wrapped)
     if noise_rad is None:
         noise_rad = np.ones(wrapped.array.shape, dtype=np.float32)
     geometry = volumes.geometry(wrapped, voxel_size_mm, b0_direction)

@@ -45,12 +45,16 @@ def read_mask(path: Path, option: str, like: Volume) -> Array:
     return mask
 
 
-def read_beside(path: Path | None, option: str, like: Volume, *, finite: bool = True) -> Array | None:
-    """An optional volume on the grid of `like`."""
+def read_noise(path: Path | None, like: Volume) -> Array | None:
+    """An optional standard deviation on the grid of `like`: not negative, infinite where there is no signal."""
     if path is None:
         return None
-    volume = read_3d(path, option, finite=finite)
-    same_grid(option, volume, like)
+    volume = read_3d(path, "--noise", finite=False)
+    same_grid("--noise", volume, like)
+    if np.isnan(volume.array).any():
+        raise InputError("NotFinite", "--noise holds values that are no numbers (NaN); infinity means no signal")
+    if float(volume.array.min()) < 0 or not np.any((volume.array > 0) & np.isfinite(volume.array)):
+        raise InputError("InvalidNoise", "--noise must be a standard deviation: never negative, somewhere above zero")
     return volume.array
 
 
