@@ -225,7 +225,7 @@ def test_a_wrong_volume(
         ("invert", "--mask", "/no/DOE_JANE.nii", "--mask"),
         ("invert", "--mask", "/", "--mask"),
         ("invert", "-o", "/no/such/folder/chi.nii", "--output"),
-        ("invert", "-o", "/tmp/chi.txt", "--output"),
+        ("invert", "-o", "chi.txt", "--output"),
         ("invert", "--no-such-option", "1", "--no-such-option"),
     ],
 )
