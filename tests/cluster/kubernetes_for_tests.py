@@ -47,7 +47,8 @@ class Kubernetes:
         self, *arguments: str, document: str | dict[str, Any] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """The same, whatever comes of it."""
-        text = document if isinstance(document, str) or document is None else yaml.safe_dump(document)
+        # JSON, not YAML: what PyYAML writes as the bare word 3e2, a string to it, is a number to Kubernetes.
+        text = document if isinstance(document, str) or document is None else json.dumps(document)
         return subprocess.run(
             [self.kubectl_program, f"--kubeconfig={self.kubeconfig}", *arguments],
             input=text,

@@ -33,7 +33,7 @@ def create(kubernetes, namespace):
 def patch(kubernetes, namespace):
     def patch(kind, name, change, *options):
         return kubernetes.try_kubectl(
-            "patch", "-n", namespace, kind, name, "--type=merge", "-p", yaml.safe_dump(change), *options
+            "patch", "-n", namespace, kind, name, "--type=merge", "-p", json.dumps(change), *options
         )
 
     return patch
