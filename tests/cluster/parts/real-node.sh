@@ -5,6 +5,7 @@ start_bridge() {
   if ! ip link show "$BRIDGE" >/dev/null 2>&1; then
     ! iptables-save 2>/dev/null | grep -q '^:KUBE-' \
       || fail "this machine's network rules belong to another Kubernetes (KUBE- chains); a second node would break it"
+    note_traces
     ip link add "$BRIDGE" type bridge
     touch "$R/bridge-is-ours"
   fi
@@ -57,7 +58,8 @@ END
 }
 
 # The socket must be named by its absolute path: "invalid (non-empty) authority" otherwise.
-ctr() { "$BIN/ctr" --address "$R/c/c.sock" --namespace k8s.io "$@"; }
+# It repeats at every call that cgroup v1 will go one day.
+ctr() { CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1 "$BIN/ctr" --address "$R/c/c.sock" --namespace k8s.io "$@"; }
 
 import_standin() { # the one image every cluster has: sandbox and stand-in container, made of one static program
   local work=$R/standin config
@@ -144,7 +146,7 @@ real_node_ready() {
 }
 
 stop_real_node() {
-  local id shim mount
+  local id shim mount pid
   if alive apiserver && alive kubelet; then
     kube cordon real-node >/dev/null 2>&1 || true
     timeout 30 "$BIN/kubectl" --kubeconfig="$R/admin.kubeconfig" delete pods -A --field-selector=spec.nodeName=real-node \
@@ -162,11 +164,18 @@ stop_real_node() {
     [ "$(cat "$shim/comm" 2>/dev/null)" = containerd-shim ] || continue
     tr '\0' '\n' <"$shim/cmdline" 2>/dev/null | grep -qxF "$R/c/c.sock" && kill -KILL "${shim#/proc/}" 2>/dev/null || true
   done
+  # After a crash of containerd its containers are still there, in the cgroups kubelet made.
+  if [ -e "$R/bridge-is-ours" ]; then
+    find /sys/fs/cgroup -path '*/kubepods*' -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u | while read -r pid; do
+      kill -KILL "$pid" 2>/dev/null || true
+    done
+  fi
   # The longest path first: what is mounted inside another mount goes before it.
   while read -r mount; do umount --lazy "$mount" 2>/dev/null || true; done \
     < <(awk -v root="$R/" 'index($2, root) == 1 {print $2}' /proc/mounts | awk '{print length, $0}' | sort -rn | cut -d' ' -f2-)
   if [ -e "$R/bridge-is-ours" ]; then
-    "$BIN/kube-proxy" --cleanup >/dev/null 2>&1 || true
+    remove_network_rules
+    remove_traces
     find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + 2>/dev/null || true
     ip link del "$BRIDGE" 2>/dev/null || true
     [ ! -s "$R/ip_forward" ] || cat "$R/ip_forward" >/proc/sys/net/ipv4/ip_forward
