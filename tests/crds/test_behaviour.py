@@ -43,6 +43,7 @@ def full_job():
     job = example("jobs/other-parameters")
     job["metadata"]["name"] = "immutable"
     job["spec"] |= {"retryLimit": 1, "activeDeadlineSeconds": 600, "ttlSecondsAfterFinished": 600}
+    job["spec"]["schedule"] = example("routes/off-peak")["spec"]["schedule"]
     job["spec"]["destinations"] = [{"name": "pacs", "modality": {"name": "PACS"}}]
     return job
 
@@ -59,6 +60,9 @@ def full_job():
         ("destinations", None),
         ("execution", {"backend": "GPU"}),
         ("execution", {"priorityClassName": "urgent"}),
+        ("execution", {"priority": 5}),
+        ("schedule", {"timeZone": "UTC"}),
+        ("schedule", None),
         ("retryLimit", 2),
         ("retryLimit", None),
         ("activeDeadlineSeconds", 700),
@@ -153,7 +157,7 @@ def test_a_recipe_comes_back_as_it_went_in(create):
 
 def test_defaults_are_filled_in(create):
     job = create(example("jobs/minimal"))["spec"]
-    assert job["execution"] == {"backend": "Auto"}
+    assert job["execution"] == {"backend": "Auto", "priority": 0}
     assert job["suspend"] is False
     assert job["cleanup"] == "OnSuccess"
     # Left to the pipeline:
@@ -241,7 +245,7 @@ def test_columns_of_pipelines_and_routes(create, kubernetes, namespace):
     assert header.split() == ["NAME", "VERSION", "GPU", "AGE"]
     assert row.split()[:3] == ["medi0-v1-slice", "1.0.0", "nvidia.com/mig-3g.40gb"]
     header, row = kubernetes.kubectl("get", "qsmr", "-n", namespace).splitlines()
-    assert header.split() == ["NAME", "ORDER", "PIPELINES", "PAUSED", "READY", "AGE"]
+    assert header.split() == ["NAME", "ORDER", "FIRST-PIPELINE", "PAUSED", "READY", "AGE"]
     assert row.split()[:3] == ["compare-two-methods", "50", "medi0-v1"]
 
 

@@ -64,7 +64,7 @@ def test_every_rule_has_a_message(schemas, kind):
 def test_what_a_route_writes_into_a_job_has_the_schema_of_the_job(schemas):
     job = schemas["QSMJob"]["properties"]["spec"]["properties"]
     route = schemas["QSMRoute"]["properties"]["spec"]["properties"]
-    for name in ("destinations", "execution"):
+    for name in ("destinations", "execution", "schedule"):
         assert route[name] == job[name], name
     assert route["pipelines"]["items"]["properties"]["parameters"] == job["parameters"]
     for name, field in route["job"]["properties"].items():
