@@ -79,7 +79,7 @@ clean: ## remove what was built here
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: cluster-tools cluster-up cluster-down cluster-status test-cluster
-cluster-tools: ## build the programs of a Kubernetes from Go modules, once (20 CPU-minutes)
+cluster-tools: ## build the programs of a Kubernetes from Go modules, once (13 CPU-minutes)
 	@tests/cluster/build
 
 cluster-up: ## start a Kubernetes for tests; NODE=1 adds a real node (root)
