@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 # Where a checkout has no own copy of the real scanner data, its tests skip and say so.
 PYTEST_ARGS ?=
 
-.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy bench check demo lock clean tools
+.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy bench check demo sync lock clean tools
 
 help: ## list the verbs
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ bench: setup ## seconds and memory per stage -> docs/performance.md
 
 demo: setup ## a simulated scan (or DICOM=folder) becomes a map, with a picture
 	@tools/demo "$(BIN)" "$(DICOM)"
+
+sync: setup ## rewrite the documents that are generated from code (a test compares them)
+	$(BIN)/python -c "from qsm_recon.report.schema import json_schema; print(json_schema(), end='')" > docs/report.schema.json
 
 lock: setup ## renew the hash-pinned requirements from the .in files
 	@for name in recon-cpu recon-gpu operator dev; do \

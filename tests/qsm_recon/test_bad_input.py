@@ -19,6 +19,7 @@ from pydicom.uid import generate_uid
 
 from qsm_recon import __main__ as rim
 from qsm_recon.qsm import backend
+from qsm_recon.report.schema import Report
 
 FAST = """
 name: quick
@@ -82,7 +83,9 @@ def made(tmp_path: Path, recipe: str, capsys: pytest.CaptureFixture[str]) -> Cal
     def run(source: Path) -> dict[str, Any]:
         output = tmp_path / "out"
         assert rim.run(["run", str(source), "-o", str(output), "-r", recipe, "--quiet"]) == 0, capsys.readouterr().err
-        report: dict[str, Any] = json.loads((output / "report.json").read_text())
+        text = (output / "report.json").read_text(encoding="utf-8")
+        Report.model_validate_json(text)
+        report: dict[str, Any] = json.loads(text)
         return report
 
     return run

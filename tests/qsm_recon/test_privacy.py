@@ -26,9 +26,9 @@ NAMES = {
 DATE, TIME, NUMBER = "19470313", "031415.926535", "271828"
 _STRUCTURAL = {
     "Manufacturer", "ManufacturerModelName", "SoftwareVersions", "SpecificCharacterSet", "PatientSex",
-    "PatientPosition", "ScanningSequence", "SequenceVariant", "ScanOptions", "ImageType", "Modality", "MRAcquisitionType",
-    "LossyImageCompression", "RescaleType", "PhotometricInterpretation", "EchoPulseSequence", "PatientAge",
-    "SequenceName", "PulseSequenceName",
+    "PatientPosition", "ScanningSequence", "SequenceVariant", "ScanOptions", "ImageType", "Modality",
+    "MRAcquisitionType", "LossyImageCompression", "RescaleType", "PhotometricInterpretation", "EchoPulseSequence",
+    "PatientAge", "SequenceName", "PulseSequenceName",
 }  # fmt: skip
 """Code words that decide what an image is: nobody's name, and a canary in them would be another test."""
 

@@ -41,6 +41,9 @@ def run(arguments: list[str]) -> int:
     try:
         return _invoke(arguments)
     except Cancelled as cancelled:
+        if "--json" in arguments:
+            told = {"reason": "Cancelled", "message": "stopped by a signal", "exit_code": cancelled.exit_code}
+            sys.stdout.write(json.dumps(told, indent=2) + "\n")
         _say(f"qsm-recon: stopped by signal {cancelled.exit_code - 128}; nothing was written")
         return cancelled.exit_code
     except BrokenPipeError:

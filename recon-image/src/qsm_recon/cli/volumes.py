@@ -110,7 +110,7 @@ def read_echoes(
         if not np.isfinite(volume.array).all():
             raise InputError("NotFinite", f"{option} holds values that are no numbers (NaN or infinity)")
         if float(np.ptp(volume.array)) == 0:
-            raise InputError("ConstantVolume", f"{option} has the same value everywhere: this is no image")
+            raise InputError("ConstantPixels", f"{option} has the same value everywhere: this is no image")
     if phase.array.shape != magnitude.array.shape:
         raise InputError("ShapeMismatch", f"--phase has shape {phase.array.shape}, --magnitude {magnitude.array.shape}")
     if magnitude.array.shape[3] != len(echo_times_s):
@@ -147,7 +147,7 @@ def read_field(path: Path, option: str, unit: FieldUnit) -> tuple[Volume, Array]
     field_ppm = volume.array * np.float32(factor)
     sizes = np.abs(field_ppm[field_ppm != 0])
     if sizes.size == 0:
-        raise InputError("ConstantVolume", f"{option} is zero everywhere: this is no field")
+        raise InputError("ConstantPixels", f"{option} is zero everywhere: this is no field")
     large = float(np.percentile(sizes, 99))
     if large > HIGHEST_FIELD_PPM:
         raise InputError(
