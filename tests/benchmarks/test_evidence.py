@@ -29,7 +29,7 @@ def test_the_fingerprint_follows_the_text(tmp_path, monkeypatch):
 
 def test_a_failing_measurement_says_why():
     with pytest.raises(RuntimeError, match="no_such_function"):
-        isolated.call("benchmarks.timing:no_such_function", {})
+        isolated.call("json:no_such_function", {})
 
 
 def test_growth_of_n_log_n_is_one():
