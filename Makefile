@@ -69,7 +69,7 @@ reproducibility: setup ## the same head measured differently -> docs/reproducibi
 	$(BIN)/python -m benchmarks.reproducibility $(ARGS)
 
 bench: setup ## seconds and memory per stage -> docs/performance.md
-	$(BIN)/python -m benchmarks.bench $(ARGS)
+	$(BIN)/python -m benchmarks.bench --backend $(or $(BACKEND),cpu) $(ARGS)
 
 demo: setup ## a simulated scan (or DICOM=folder) becomes a map, with a picture
 	@tools/demo "$(BIN)" "$(DICOM)"
