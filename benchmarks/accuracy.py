@@ -67,18 +67,20 @@ PICTURE = """![Truth, map and error at the level of the pallidum](images/accurac
 
 {case}: −100 to 200 ppb, error −100 to 100 ppb.
 """
+CODE = (
+    isolated.SOURCES / "qsm",
+    isolated.SOURCES / "simulation",
+    Path(__file__).with_name("scoring.py"),
+    Path(__file__).with_name("heads.py"),
+)
+"""What kept results depend on."""
 MASKS = ("true", "own")
 Row = dict[str, Any]
 
 
 def run(cases: tuple[Case, ...], names: tuple[str, ...], *, measure: bool) -> dict[tuple[Case, str, str], Row]:
     """Figures of every case, recipe and mask, from the kept ones or new; without `measure` only what is kept whole."""
-    code = isolated.fingerprint(
-        isolated.SOURCES / "qsm",
-        isolated.SOURCES / "simulation",
-        Path(__file__).with_name("scoring.py"),
-        Path(__file__).with_name("heads.py"),
-    )
+    code = isolated.fingerprint(*CODE)
     rows: dict[tuple[Case, str, str], Row] = {}
     for number, case in enumerate(cases, 1):
         missing = []
@@ -98,6 +100,7 @@ def run(cases: tuple[Case, ...], names: tuple[str, ...], *, measure: bool) -> di
             if case == PICTURED:
                 argument["slices"] = str(_slices("x").parent)
             figures = isolated.call("benchmarks.heads:score_case", argument)["figures"]
+            isolated.same_code(code, *CODE)
             for name, mask in missing:
                 rows[case, name, mask] = figures[f"{name}/{mask}"]
                 isolated.keep("accuracy", _key(case, name, mask, code), figures[f"{name}/{mask}"])

@@ -56,6 +56,18 @@ def fingerprint(*folders_or_files: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def same_code(before: str, *places: Path) -> None:
+    """Stop where the program text is not what it was: one table must not mix two versions.
+
+    Raises
+    ------
+    RuntimeError
+        Where it changed.
+    """
+    if fingerprint(*places) != before:
+        raise RuntimeError("the code changed while it was being measured: start again")
+
+
 def kept_file(kind: str, key: dict[str, Any]) -> Path:
     """Where the result of this measurement is kept."""
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20]

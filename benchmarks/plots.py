@@ -71,6 +71,8 @@ def bland_altman(groups: dict[str, list[tuple[float, float]]], limits: tuple[flo
     """Difference against mean of repeated measurements, a colour for each nucleus, with bias and limits."""
     figure, axes = plt.subplots(figsize=(6.5, 4), layout="constrained")
     for name, points in groups.items():
+        if not points:
+            continue
         means, differences = zip(*points, strict=True)
         axes.scatter(means, differences, s=8, label=name)
     for value, style in zip(limits, ("--", "-", "--"), strict=True):
