@@ -541,7 +541,7 @@ def test_a_full_disk_can_be_tried_again_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("stage", ["Reading images", "Fitting the field", "Finding the brain"])
+@pytest.mark.parametrize("stage", ["Reading images", "Finding the brain"])
 def test_a_signal_in_the_middle_leaves_nothing(
     vendor_folder: Callable[[str], Path], tmp_path: Path, stage: str, number: signal.Signals, code: int
 ) -> None:
