@@ -13,6 +13,7 @@ from qsm_recon.qsm.inversion import (
     MediParams,
     TikhonovParams,
     TkdParams,
+    TvAdmmParams,
     data_term,
     invert,
 )
@@ -55,6 +56,7 @@ SHORT = {"padding_mm": 6, "outer_iterations": 2, "inner_iterations": 6}
 ALL = [
     MediParams(smv_radius_mm=3, **SHORT),
     MediParams(smv_radius_mm=0, merit=True, **SHORT),
+    TvAdmmParams(padding_mm=6),
     TkdParams(),
     TikhonovParams(),
 ]
