@@ -60,7 +60,7 @@ ALL = [
     TkdParams(),
     TikhonovParams(),
 ]
-ALL_IDS = ["medi", "medi-no-filter", "tkd", "tikhonov"]
+ALL_IDS = ["medi", "medi-no-filter", "tv-admm", "tkd", "tikhonov"]
 
 
 def nrmse(chi: np.ndarray, mask: np.ndarray) -> float:

@@ -156,7 +156,8 @@ def combine(smooth: Array, data: Array, kernel: Array, symbols: tuple[Array, Arr
     """Spectrum of the next iterate, in place of `smooth`: (r smooth + D data) / (r |E|^2 + D^2).
 
     `ratio` r is the gradient's penalty over the data's; `symbols` are the parts of |E|^2 along each axis, to be
-    broadcast. The constant, which neither term sees, is set to 0. `data` becomes D times the result: the field's spectrum.
+    broadcast. The constant, which neither term sees, is set to 0. `data` becomes D times the result: the spectrum of
+    its field.
     """
     if not backend.is_device_array(smooth):
         sx, sy, sz = (s.ravel() for s in symbols)
