@@ -5,8 +5,13 @@ run after an install pays for compilation. `fastmath` stays off and no kernel re
 are bit-identical for any number of threads.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
+
+# Threads that have nothing to do sleep: by default OpenMP's go round in a loop for a while, and keep the cores from
+# the FFT's threads. Read when numba starts its threads, so it must be set before.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numba
 
