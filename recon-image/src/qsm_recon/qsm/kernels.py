@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm import backend
-from qsm_recon.qsm.compiling import jit_parallel, parallel_range
+from qsm_recon.qsm.compiling import jit_rows
 
 Array = Any
 Shape = tuple[int, int, int]
@@ -164,14 +164,14 @@ def weighted_laplacian(volume: Array, weights: Array, voxel_size_mm: Triple, out
         return gradient_adjoint(weights * gradient(volume, voxel_size_mm), voxel_size_mm)
     result = np.empty_like(volume) if out is None else out
     inverse_square = np.array([1 / h**2 for h in voxel_size_mm], dtype=volume.dtype)
-    _weighted_laplacian_host(volume, weights, inverse_square, result)
+    _weighted_laplacian_host(volume.shape[0], volume, weights, inverse_square, result)
     return result
 
 
-@jit_parallel
-def _weighted_laplacian_host(x: Any, w: Any, c: Any, out: Any) -> None:
+@jit_rows
+def _weighted_laplacian_host(low: int, high: int, x: Any, w: Any, c: Any, out: Any) -> None:
     nx, ny, nz = x.shape
-    for i in parallel_range(nx):
+    for i in range(low, high):
         # A neighbour beyond the border is the voxel itself: its difference is 0, and no loop needs a branch.
         before_i, after_i = max(i - 1, 0), min(i + 1, nx - 1)
         for j in range(ny):

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from qsm_recon.qsm import backend
-from qsm_recon.qsm.compiling import jit_parallel, parallel_range
+from qsm_recon.qsm.compiling import jit_rows
 
 Array = Any
 
@@ -79,7 +79,7 @@ class HalfSpectra:
         if backend.is_device_array(a):
             return self._total(a.real * b.real + a.imag * b.imag)
         rows = np.empty(a.size // a.shape[-1])
-        _inner(_parts(a), _parts(b), self.nyquist, rows)
+        _inner(rows.size, _parts(a), _parts(b), self.nyquist, rows)
         return float(rows.sum())
 
     def norms(self, residual: Array) -> tuple[float, float]:
@@ -88,7 +88,7 @@ class HalfSpectra:
             square = residual.real**2 + residual.imag**2
             return self._total(square), self._total(square * self.inverse)
         rows = np.empty((2, residual.size // residual.shape[-1]))
-        _norms(_parts(residual), _rows(self.inverse), self.nyquist, rows)
+        _norms(rows.shape[1], _parts(residual), _rows(self.inverse), self.nyquist, rows)
         return float(rows[0].sum()), float(rows[1].sum())
 
     def redirect(self, direction: Array, residual: Array, ratio: float) -> None:
@@ -97,7 +97,7 @@ class HalfSpectra:
             direction *= np.float32(ratio)
             direction += self.inverse * residual
         else:
-            _redirect(_parts(direction), _parts(residual), _rows(self.inverse), ratio)
+            _redirect(_rows(direction).shape[0], _parts(direction), _parts(residual), _rows(self.inverse), ratio)
 
     def advance(self, x: Array, residual: Array, direction: Array, image: Array, step: float) -> tuple[float, float]:
         """See `VectorSpace`."""
@@ -107,7 +107,7 @@ class HalfSpectra:
             return self.norms(residual)
         rows = np.empty((2, x.size // x.shape[-1]))
         parts = _parts(x), _parts(residual), _parts(direction), _parts(image)
-        _advance(*parts, _rows(self.inverse), step, self.nyquist, rows)
+        _advance(rows.shape[1], *parts, _rows(self.inverse), step, self.nyquist, rows)
         return float(rows[0].sum()), float(rows[1].sum())
 
     def _total(self, product: Array) -> float:
@@ -125,10 +125,17 @@ def _parts(spectrum: Array) -> Array:
     return _rows(spectrum).view(spectrum.real.dtype)
 
 
-@jit_parallel
-def _inner(a: Any, b: Any, nyquist: bool, rows: Any) -> None:  # noqa: FBT001 - numba kernels take no keywords
+@jit_rows
+def _inner(
+    low: int,
+    high: int,
+    a: Any,
+    b: Any,
+    nyquist: bool,  # noqa: FBT001 - numba kernels take no keywords
+    rows: Any,
+) -> None:
     last = a.shape[1] - 1
-    for i in parallel_range(a.shape[0]):
+    for i in range(low, high):
         even, odd = 0.0, 0.0
         for k in range(0, last, 2):
             even += a[i, k] * b[i, k]
@@ -139,10 +146,17 @@ def _inner(a: Any, b: Any, nyquist: bool, rows: Any) -> None:  # noqa: FBT001 - 
         rows[i] = 2 * (even + odd) - once
 
 
-@jit_parallel
-def _norms(r: Any, inverse: Any, nyquist: bool, rows: Any) -> None:  # noqa: FBT001 - numba kernels take no keywords
+@jit_rows
+def _norms(
+    low: int,
+    high: int,
+    r: Any,
+    inverse: Any,
+    nyquist: bool,  # noqa: FBT001 - numba kernels take no keywords
+    rows: Any,
+) -> None:
     last = inverse.shape[1] - 1
-    for i in parallel_range(r.shape[0]):
+    for i in range(low, high):
         plain, metric, square = 0.0, 0.0, 0.0
         for k in range(last + 1):
             square = float(r[i, 2 * k] * r[i, 2 * k] + r[i, 2 * k + 1] * r[i, 2 * k + 1])
@@ -156,17 +170,19 @@ def _norms(r: Any, inverse: Any, nyquist: bool, rows: Any) -> None:  # noqa: FBT
         rows[0, i], rows[1, i] = plain, metric
 
 
-@jit_parallel
-def _redirect(p: Any, r: Any, inverse: Any, ratio: float) -> None:
+@jit_rows
+def _redirect(low: int, high: int, p: Any, r: Any, inverse: Any, ratio: float) -> None:
     beta = p.dtype.type(ratio)
-    for i in parallel_range(p.shape[0]):
+    for i in range(low, high):
         for k in range(inverse.shape[1]):
             p[i, 2 * k] = inverse[i, k] * r[i, 2 * k] + beta * p[i, 2 * k]
             p[i, 2 * k + 1] = inverse[i, k] * r[i, 2 * k + 1] + beta * p[i, 2 * k + 1]
 
 
-@jit_parallel
+@jit_rows
 def _advance(
+    low: int,
+    high: int,
     x: Any,
     r: Any,
     p: Any,
@@ -178,7 +194,7 @@ def _advance(
 ) -> None:
     t = x.dtype.type(step)
     last = inverse.shape[1] - 1
-    for i in parallel_range(x.shape[0]):
+    for i in range(low, high):
         plain, metric, square, once = 0.0, 0.0, 0.0, 0.0
         for k in range(2 * last + 2):
             x[i, k] += t * p[i, k]

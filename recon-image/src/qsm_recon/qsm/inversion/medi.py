@@ -8,6 +8,7 @@ Where voxels are small it starts from the solution on a grid of half the resolut
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -96,15 +97,19 @@ def medi(problem: DipoleProblem, params: MediParams, progress: Progress = silent
     if small is None or not data_term.filter_fits(small, params.smv_radius_mm):
         return _minimise(problem, params, params.outer_iterations, progress)
     first = _minimise(small, params, params.outer_iterations, portion(progress, 0, COARSE_SHARE))
-    start = coarse.refined(first.chi_ppm, by)
-    found = _minimise(problem, params, params.refining_iterations, portion(progress, COARSE_SHARE, 1), start)
+    rest = portion(progress, COARSE_SHARE, 1)
+    found = _minimise(problem, params, params.refining_iterations, rest, lambda: coarse.refined(first.chi_ppm, by))
     return replace(found, iterations=first.iterations + found.iterations)
 
 
 def _minimise(
-    problem: DipoleProblem, params: MediParams, outer_iterations: int, progress: Progress, start: Array | None = None
+    problem: DipoleProblem,
+    params: MediParams,
+    outer_iterations: int,
+    progress: Progress,
+    start: Callable[[], Array] | None = None,
 ) -> DipoleSolution:
-    """Gauss-Newton from `start` (susceptibility, ppm; 0 by default)."""
+    """Gauss-Newton from what `start` gives (susceptibility, ppm; a call, so that nobody else holds it), or 0."""
     xp = problem.xp
     filtered = data_term.spherical_mean_filter(problem, params.smv_radius_mm)
     median = data_term.median_noise(problem, filtered.mask)
@@ -116,7 +121,7 @@ def _minimise(
     objective.weigh(data_term.data_weights(noise, filtered, floor))
     state = Iterate(xp.zeros(problem.shape, dtype=xp.float32), xp.zeros(problem.shape, dtype=xp.float32))
     if start is not None:
-        state = objective.iterate(backend.rfftn(start * np.float32(RAD_PER_PPM)))
+        state = objective.iterate(backend.rfftn(start() * np.float32(RAD_PER_PPM)))
     cost, weights = objective.cost(state), None
     warnings = list(_input_warnings(problem, filtered, objective, params))
     iterations, shortened = 0, 0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm import backend, kernels
-from qsm_recon.qsm.compiling import jit_parallel, parallel_range
+from qsm_recon.qsm.compiling import jit_rows
 
 Array = Any
 Triple = tuple[float, float, float]
@@ -20,7 +20,7 @@ def multiply(values: Array, factor: Array, out: Array) -> None:
     if backend.is_device_array(values) or values.dtype.kind != "c":
         backend.namespace(values).multiply(values, factor, out=out)
     else:
-        _multiply(_parts(values), _rows(factor), _parts(out))
+        _multiply(_count(values), _parts(values), _rows(factor), _parts(out))
 
 
 def multiply_add(spectrum: Array, factor: Array, other: Array) -> None:
@@ -29,7 +29,7 @@ def multiply_add(spectrum: Array, factor: Array, other: Array) -> None:
         spectrum *= factor
         spectrum += other
     else:
-        _multiply_add(_parts(spectrum), _rows(factor), _parts(other))
+        _multiply_add(_count(spectrum), _parts(spectrum), _rows(factor), _parts(other))
 
 
 def l1_weights(x: Array, smooth: Array, voxel_size_mm: Triple, smoothing: float, out: Array | None = None) -> Array:
@@ -40,7 +40,7 @@ def l1_weights(x: Array, smooth: Array, voxel_size_mm: Triple, smoothing: float,
     xp = backend.namespace(x)
     weights = xp.empty((3, *x.shape), dtype=x.dtype) if out is None else out
     if not backend.is_device_array(x):
-        _l1_weights(x, smooth, _inverse(voxel_size_mm, x), x.dtype.type(smoothing), weights)
+        _l1_weights(x.shape[0], x, smooth, _inverse(voxel_size_mm, x), x.dtype.type(smoothing), weights)
         return weights
     weights[...] = kernels.gradient(x, voxel_size_mm)
     weights *= weights
@@ -54,7 +54,7 @@ def l1_norm(x: Array, smooth: Array, voxel_size_mm: Triple, smoothing: float) ->
     """Sum of sqrt((smooth * grad_c x)^2 + smoothing) over voxels and components."""
     if not backend.is_device_array(x):
         rows = np.empty(x.shape[0])
-        _l1_norm(x, smooth, _inverse(voxel_size_mm, x), x.dtype.type(smoothing), rows)
+        _l1_norm(x.shape[0], x, smooth, _inverse(voxel_size_mm, x), x.dtype.type(smoothing), rows)
         return float(rows.sum())
     xp = backend.namespace(x)
     steepness = kernels.gradient(x, voxel_size_mm)
@@ -66,7 +66,7 @@ def phase_misfit(phase: Array, measured: Array, squared_weights: Array) -> float
     """Sum of W sin^2((phase - measured) / 2): a quarter of W |exp(i phase) - exp(i measured)|^2."""
     if not backend.is_device_array(phase):
         rows = np.empty(phase.shape[0])
-        _phase_misfit(phase, measured, squared_weights, rows)
+        _phase_misfit(phase.shape[0], phase, measured, squared_weights, rows)
         return float(rows.sum())
     xp = backend.namespace(phase)
     half = xp.sin((phase - measured) * np.float32(0.5))
@@ -77,7 +77,7 @@ def phase_force(phase: Array, measured: Array, squared_weights: Array) -> Array:
     """W sin(phase - measured), (x, y, z)."""
     if not backend.is_device_array(phase):
         force = np.empty_like(phase)
-        _phase_force(phase, measured, squared_weights, force)
+        _phase_force(phase.shape[0], phase, measured, squared_weights, force)
         return force
     force = backend.namespace(phase).sin(phase - measured)
     force *= squared_weights
@@ -92,31 +92,35 @@ def _rows(array: Array) -> Array:
     return array.reshape(-1, array.shape[-1])
 
 
+def _count(array: Array) -> int:
+    return int(array.size // array.shape[-1])
+
+
 def _parts(spectrum: Array) -> Array:
     """Rows of a spectrum as reals: real and imaginary parts in turn."""
     return _rows(spectrum).view(spectrum.real.dtype)
 
 
-@jit_parallel
-def _multiply(a: Any, factor: Any, out: Any) -> None:
-    for i in parallel_range(a.shape[0]):
+@jit_rows
+def _multiply(low: int, high: int, a: Any, factor: Any, out: Any) -> None:
+    for i in range(low, high):
         for k in range(factor.shape[1]):
             out[i, 2 * k] = a[i, 2 * k] * factor[i, k]
             out[i, 2 * k + 1] = a[i, 2 * k + 1] * factor[i, k]
 
 
-@jit_parallel
-def _multiply_add(a: Any, factor: Any, b: Any) -> None:
-    for i in parallel_range(a.shape[0]):
+@jit_rows
+def _multiply_add(low: int, high: int, a: Any, factor: Any, b: Any) -> None:
+    for i in range(low, high):
         for k in range(factor.shape[1]):
             a[i, 2 * k] = a[i, 2 * k] * factor[i, k] + b[i, 2 * k]
             a[i, 2 * k + 1] = a[i, 2 * k + 1] * factor[i, k] + b[i, 2 * k + 1]
 
 
-@jit_parallel
-def _l1_weights(x: Any, smooth: Any, inverse: Any, smoothing: Any, out: Any) -> None:
+@jit_rows
+def _l1_weights(low: int, high: int, x: Any, smooth: Any, inverse: Any, smoothing: Any, out: Any) -> None:
     nx, ny, nz = x.shape
-    for i in parallel_range(nx):
+    for i in range(low, high):
         i1 = min(i + 1, nx - 1)  # beyond the border the difference is 0
         for j in range(ny):
             j1 = min(j + 1, ny - 1)
@@ -132,10 +136,10 @@ def _l1_weights(x: Any, smooth: Any, inverse: Any, smoothing: Any, out: Any) -> 
             out[2, i, j, nz - 1] = smooth[2, i, j, nz - 1] / np.sqrt(smoothing)
 
 
-@jit_parallel
-def _l1_norm(x: Any, smooth: Any, inverse: Any, smoothing: Any, rows: Any) -> None:
+@jit_rows
+def _l1_norm(low: int, high: int, x: Any, smooth: Any, inverse: Any, smoothing: Any, rows: Any) -> None:
     nx, ny, nz = x.shape
-    for i in parallel_range(nx):
+    for i in range(low, high):
         i1 = min(i + 1, nx - 1)
         total = 0.0
         for j in range(ny):
@@ -149,10 +153,10 @@ def _l1_norm(x: Any, smooth: Any, inverse: Any, smoothing: Any, rows: Any) -> No
         rows[i] = total
 
 
-@jit_parallel
-def _phase_misfit(phase: Any, measured: Any, squared_weights: Any, rows: Any) -> None:
-    nx, ny, nz = phase.shape
-    for i in parallel_range(nx):
+@jit_rows
+def _phase_misfit(low: int, high: int, phase: Any, measured: Any, squared_weights: Any, rows: Any) -> None:
+    _, ny, nz = phase.shape
+    for i in range(low, high):
         total = 0.0
         for j in range(ny):
             for k in range(nz):
@@ -162,10 +166,10 @@ def _phase_misfit(phase: Any, measured: Any, squared_weights: Any, rows: Any) ->
         rows[i] = total
 
 
-@jit_parallel
-def _phase_force(phase: Any, measured: Any, squared_weights: Any, out: Any) -> None:
-    nx, ny, nz = phase.shape
-    for i in parallel_range(nx):
+@jit_rows
+def _phase_force(low: int, high: int, phase: Any, measured: Any, squared_weights: Any, out: Any) -> None:
+    _, ny, nz = phase.shape
+    for i in range(low, high):
         for j in range(ny):
             for k in range(nz):
                 weight = squared_weights[i, j, k]
