@@ -23,7 +23,14 @@ def test_every_row_is_done_once(rows: int, cores: int, monkeypatch: pytest.Monke
     assert np.array_equal(out, np.arange(1, rows + 1))
 
 
-def test_an_error_in_a_part_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+@compiling.jit_rows
+def _refuse_last(low: int, high: int, out: Any) -> None:
+    for i in range(low, high):
+        if i == out.size - 1:
+            raise ValueError("the last row")
+
+
+def test_an_error_in_any_part_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "threads", lambda: 2)
-    with pytest.raises(Exception, match="Cannot determine Numba type|No matching"):
-        _count(64, "no array")
+    with pytest.raises(ValueError, match="the last row"):
+        _refuse_last(64, np.zeros(64))

@@ -185,7 +185,8 @@ def _pass_y(low: int, high: int, source: Array, h: np.float32, window: int, out:
     _, ny, nz = source.shape
     for x in range(low, high):
         for y in range(ny):
-            out[x, y, :] = source[x, y, :]
+            for z in range(nz):  # assigning slices takes two seconds to compile
+                out[x, y, z] = source[x, y, z]
             for other in range(max(0, y - window), min(ny, y + window + 1)):
                 step = np.float32((other - y) ** 2) * h * h
                 for z in range(nz):
@@ -198,7 +199,8 @@ def _pass_x(low: int, high: int, source: Array, h: np.float32, window: int, out:
     nx, ny, nz = source.shape
     for x in range(low, high):
         for y in range(ny):
-            out[x, y, :] = source[x, y, :]
+            for z in range(nz):
+                out[x, y, z] = source[x, y, z]
             for other in range(max(0, x - window), min(nx, x + window + 1)):
                 step = np.float32((other - x) ** 2) * h * h
                 for z in range(nz):

@@ -231,7 +231,9 @@ def _fit_row(
 ) -> None:
     energy_floor, alias_gain, noise_sd = limits
     echoes = times.size
-    parameters = groups.max() + 2
+    parameters = 2
+    for j in range(echoes):
+        parameters = max(parameters, groups[j] + 2)
     phase, weight, re, im = np.empty(echoes), np.empty(echoes), np.empty(echoes), np.empty(echoes)
     for z in range(magnitude.shape[3]):
         energy = 0.0
