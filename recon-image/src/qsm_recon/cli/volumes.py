@@ -122,7 +122,7 @@ def read_echoes(
     check_phase(phase.array)
     if float(magnitude.array.min()) < 0:
         raise InputError("InvalidMagnitude", "--magnitude holds negative values: is it a real part or a phase?")
-    witness = replace(magnitude, array=magnitude.array[..., 0])
+    witness = replace(magnitude, array=magnitude.array[..., 0].copy())  # a view would hold every echo
     scan = MultiEchoScan(
         magnitude=_echo_first(magnitude.array),
         phase_rad=_echo_first(phase.array),

@@ -55,6 +55,20 @@ def spherical_mean_filter(problem: DipoleProblem, radius_mm: float) -> FilteredP
     return FilteredProblem(field, mask, dipole * (1 - ball), ball)
 
 
+def filter_fits(problem: DipoleProblem, radius_mm: float) -> bool:
+    """Whether `spherical_mean_filter` leaves anything, with signal, of the problem's mask."""
+    if radius_mm == 0:
+        return True
+    if not kernels.ball_fits(problem.shape, problem.voxel_size_mm, radius_mm):
+        return False
+    xp = problem.xp
+    ball = kernels.sphere_kernel(problem.shape, problem.voxel_size_mm, radius_mm, xp)
+    mask = problem.mask & (kernels.convolve(problem.mask.astype(xp.float32), ball) > BALL_INSIDE)
+    if problem.noise_ppm is not None:
+        mask &= xp.isfinite(problem.noise_ppm)
+    return bool(mask.any())
+
+
 def median_noise(problem: DipoleProblem, mask: Array) -> float:
     """Median noise over the voxels of `mask` that have signal; 1 where no noise is known.
 
