@@ -12,7 +12,7 @@ GEOMETRY = Geometry((1.0, 1.0, 1.5), (0.0, 0.0, 1.0))
 GRID = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij"))
 MASK = (GRID**2).sum(axis=0) < 0.9
 SLOPE = (0.8 * GRID[2] + 0.5 * np.sin(6 * GRID[0])).astype(np.float32)
-OFFSET = (0.9 * GRID[0] - 0.4 * GRID[1] ** 2 + 0.3).astype(np.float32)
+OFFSET = (0.3 * GRID[0] - 0.2 * GRID[1] ** 2 + 0.3).astype(np.float32)
 
 
 def scan_of(noise: float, offset: np.ndarray = OFFSET, *, bipolar: bool = False) -> MultiEchoScan:
