@@ -4,8 +4,15 @@
 
 x and b in ppm, gradient per mm, W the squared data weights with mean 1, s radians per ppm of a fixed 3 T x 8 ms scan.
 e falls softly from 1 to 0 across edges of the magnitude. alpha follows the noise of the field, so that one setting
-serves all protocols. The number of iterations is fixed: it is part of the regularisation (the error is least before
-the cost is), and it makes the run time known.
+serves all protocols.
+
+The penalty acts between voxels of the mask only: outside it sources are free. Background removal takes part of the
+inner field for outer, and leaves some of the outer; with free sources out there the inversion finds that balance anew,
+at no cost. (It is a total-field inversion started from the result of background removal; started from nothing, the
+large outer sources would take thousands of iterations.)
+
+The number of iterations is fixed: it is part of the regularisation (the error is least before the cost is), and it
+makes the run time known.
 """
 
 from typing import Any, Literal
@@ -44,6 +51,9 @@ class TvAdmmParams(InversionMethodParams):
     """Penalty of the gradient splitting, in alphas per (ppm/mm)."""
     nonlinear: bool = True
     """Compare phases on the circle, not as numbers: kinder to strong sources."""
+    free_outside: bool = True
+    """Sources outside the mask cost nothing, so that what the background removal left, or took too much of, is put
+    right by the data. False: they cost as much as inside."""
 
 
 class TvAdmm:
@@ -62,6 +72,9 @@ class TvAdmm:
         gradient_penalty = params.gradient_penalty * alpha
         self.ratio = gradient_penalty / params.data_penalty
         self.limit = soft_edges(problem, params) * np.float32(alpha / gradient_penalty)
+        if params.free_outside:
+            for axis in range(3):
+                self.limit[axis] *= problem.mask & xp.roll(problem.mask, -1, axis)
         self.gradient_dual = xp.zeros((3, *problem.shape), dtype=xp.float32)
         self.data_dual = xp.zeros(problem.shape, dtype=xp.float32)
         self.x = xp.zeros(problem.shape, dtype=xp.float32)
