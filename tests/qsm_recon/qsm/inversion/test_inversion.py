@@ -13,6 +13,7 @@ from qsm_recon.qsm.inversion import (
     MediParams,
     TikhonovParams,
     TkdParams,
+    TvAdmmParams,
     data_term,
     invert,
 )
@@ -55,10 +56,11 @@ SHORT = {"padding_mm": 6, "outer_iterations": 2, "inner_iterations": 6}
 ALL = [
     MediParams(smv_radius_mm=3, **SHORT),
     MediParams(smv_radius_mm=0, merit=True, **SHORT),
+    TvAdmmParams(padding_mm=6),
     TkdParams(),
     TikhonovParams(),
 ]
-ALL_IDS = ["medi", "medi-no-filter", "tkd", "tikhonov"]
+ALL_IDS = ["medi", "medi-no-filter", "tv-admm", "tkd", "tikhonov"]
 
 
 def nrmse(chi: np.ndarray, mask: np.ndarray) -> float:
