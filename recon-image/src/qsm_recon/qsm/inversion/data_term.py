@@ -104,13 +104,16 @@ def data_weights(noise: Array, filtered: FilteredProblem, floor: float) -> Array
     With the filter the noise becomes sqrt(S * N^2 + N^2). `floor` (same unit as `noise`) is added in quadrature.
     """
     xp = backend.namespace(noise)
-    variance = noise**2
+    weights = noise * noise
     if filtered.ball is not None:
-        variance = variance + xp.maximum(kernels.convolve(variance, filtered.ball), 0)
-    variance = variance + np.float32(floor**2)
-    safe = xp.where(filtered.mask & (variance > 0), variance, np.float32(1))
-    weights = xp.where(filtered.mask & (variance > 0), 1 / xp.sqrt(safe), np.float32(0))
-    return (weights / weights[filtered.mask].mean(dtype=xp.float64)).astype(xp.float32)
+        weights += xp.maximum(kernels.convolve(weights, filtered.ball), 0)
+    weights += np.float32(floor**2)
+    usable = filtered.mask & (weights > 0)
+    weights[~usable] = np.inf
+    xp.sqrt(weights, out=weights)
+    xp.reciprocal(weights, out=weights)
+    weights *= np.float32(1 / float(weights[filtered.mask].mean(dtype=xp.float64)))
+    return weights
 
 
 def smooth_directions(
