@@ -77,3 +77,19 @@ lock: setup ## renew the hash-pinned requirements from the .in files
 clean: ## remove what was built here
 	rm -rf $(VENV) build demo-out bench-out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: cluster-tools cluster-up cluster-down cluster-status test-cluster
+cluster-tools: ## build the programs of a Kubernetes from Go modules, once (13 CPU-minutes)
+	@tests/cluster/build
+
+cluster-up: ## start a Kubernetes for tests; NODE=1 adds a real node (root)
+	@tests/cluster/cluster up $(if $(NODE),--node)
+
+cluster-down: ## stop it and leave nothing behind
+	@tests/cluster/cluster down
+
+cluster-status: ## what of it runs
+	@tests/cluster/cluster status
+
+test-cluster: setup ## the tests on a real API server: ours, or the one KUBECONFIG names
+	$(BIN)/pytest -q -m cluster --timeout=3600 $(PYTEST_ARGS)

@@ -1,0 +1,195 @@
+"""The test cluster itself, from nothing to nothing, on ports and in a folder of its own."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from kubernetes_for_tests import _MISSING_PREREQUISITE, _cannot
+
+pytestmark = pytest.mark.cluster
+
+CLUSTER = Path(__file__).with_name("cluster")
+STATE = Path(f"/tmp/qsm-cycle-{os.getuid()}")  # noqa: S108 - sockets need a short path; the folder is made with mode 700
+WITH_NODE = (
+    os.getuid() == 0
+    and shutil.which("runc") is not None
+    and "KUBE-" not in subprocess.run(["iptables-save"], capture_output=True, text=True, check=False).stdout
+    if shutil.which("iptables-save")
+    else False
+)
+
+
+def cluster(*arguments, **environment):
+    return subprocess.run(
+        [CLUSTER, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | {"QSM_CLUSTER_DIR": str(STATE), "QSM_CLUSTER_PORT": "27443"} | environment,
+    )
+
+
+def kubectl(*arguments):
+    result = cluster("kubectl", *arguments)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def pod(name, arguments, *, image, fake, annotations=None):
+    """A pod as PodSecurity "restricted" wants it, created and waited for until it has ended."""
+    container = {
+        "name": "main",
+        "image": image,
+        "args": arguments,
+        "resources": {"limits": {"memory": "64Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+    }
+    spec = {
+        "restartPolicy": "Never",
+        "nodeSelector": {"type": "fake" if fake else "real"},
+        "tolerations": [{"key": "kwok.x-k8s.io/node", "operator": "Exists"}],
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 1000,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+    }
+    metadata = {"name": name, "namespace": "cycle", "annotations": annotations or {}}
+    file = STATE / f"{name}.json"
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}))
+    kubectl("create", "-f", str(file))
+    for _ in range(150):
+        status = json.loads(kubectl("get", "pod", "-n", "cycle", name, "-o", "json"))["status"]
+        if status["phase"] in ("Succeeded", "Failed"):
+            return status["phase"], status["containerStatuses"][0]["state"]["terminated"]
+        time.sleep(0.2)
+    raise AssertionError(status)
+
+
+@pytest.fixture(scope="module")
+def running():
+    started = cluster("up", *(["--node"] if WITH_NODE else []))
+    if started.returncode == _MISSING_PREREQUISITE:
+        _cannot(started.stderr.strip())
+    assert started.returncode == 0, started.stderr
+    kubectl("create", "namespace", "cycle")
+    kubectl("label", "namespace", "cycle", "pod-security.kubernetes.io/enforce=restricted")
+    yield
+    assert cluster("down").returncode == 0
+    assert not STATE.exists()
+    mounts = Path("/proc/mounts").read_text()
+    assert str(STATE) not in mounts
+    assert processes() == []
+    if WITH_NODE:
+        assert "KUBE-" not in subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
+        assert "qsm-test0" not in subprocess.run(["ip", "link"], capture_output=True, text=True, check=True).stdout
+
+
+def processes():
+    """Command lines that speak of our state folder."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended meanwhile
+        if any(str(STATE).encode() in word for word in words):
+            found.append(b" ".join(words))
+    return found
+
+
+def test_says_what_runs(running):
+    result = cluster("status")
+    assert result.returncode == 0, result.stdout
+    assert "apiserver            runs" in result.stdout
+    assert "STOPPED" not in result.stdout
+
+
+def test_up_again_changes_nothing(running):
+    before = cluster("status").stdout
+    assert cluster("up").returncode == 0
+    assert cluster("status").stdout == before
+
+
+def test_fake_nodes_offer_gpus(running):
+    nodes = json.loads(kubectl("get", "nodes", "-l", "type=fake", "-o", "json"))["items"]
+    offered = sorted(node["status"]["allocatable"].get("nvidia.com/gpu", "0") for node in nodes)
+    assert offered == ["0", "0", "2", "2"]
+
+
+def test_a_fake_pod_ends_as_its_annotations_say(running):
+    notes = {"exit-code": "65", "message": '{"reason": "NoPhase"}', "run-time": "100ms"}
+    annotations = {f"fake.qsm-operator.io/{name}": value for name, value in notes.items()}
+    phase, terminated = pod("fake", [], image="localhost/none", fake=True, annotations=annotations)
+    assert (phase, terminated["exitCode"], terminated["message"]) == ("Failed", 65, '{"reason": "NoPhase"}')
+
+
+@pytest.mark.skipif(not WITH_NODE, reason="a real node needs root, runc, iptables, and no other Kubernetes here")
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--after", "100ms", "--message", "done"], ("Succeeded", 0, "Completed", "done")),
+        (["--after", "100ms", "--exit", "65", "--message", "no phase"], ("Failed", 65, "Error", "no phase")),
+        (["--memory", "200", "--after", "20s"], ("Failed", 137, "OOMKilled", None)),
+    ],
+    ids=["succeeds", "fails", "out-of-memory"],
+)
+def test_a_real_pod(running, request, arguments, expected):
+    image = cluster("standin").stdout.strip()
+    phase, terminated = pod(f"real-{request.node.callspec.id}", arguments, image=image, fake=False)
+    assert (phase, terminated["exitCode"], terminated["reason"], terminated.get("message")) == expected
+
+
+def test_pod_security_and_rbac_are_on(running):
+    refused = cluster("kubectl", "run", "root", "-n", "cycle", "--image=localhost/none")
+    assert 'violates PodSecurity "restricted' in refused.stderr
+    kubectl("create", "serviceaccount", "nobody", "-n", "cycle")
+    account = cluster("account", "cycle", "nobody").stdout.strip()
+    answer = cluster("kubectl", f"--kubeconfig={account}", "get", "pods", "-n", "cycle")
+    assert "cannot list resource" in answer.stderr
+
+
+def test_survives_the_end_of_its_api_server(running):
+    assert cluster("stop-apiserver").returncode == 0
+    assert "apiserver            STOPPED" in cluster("status").stdout
+    assert cluster("start-apiserver").returncode == 0
+    assert cluster("restart-apiserver").returncode == 0
+    assert cluster("status").returncode == 0
+    kubectl("get", "namespace", "cycle")
+
+
+def test_objects_are_kept_when_asked(running):
+    assert cluster("down", "--keep").returncode == 0
+    assert processes() == []
+    assert cluster("up").returncode == 0
+    kubectl("get", "namespace", "cycle")
+
+
+def test_takes_no_port_of_another_program(running):
+    result = cluster("up", QSM_CLUSTER_DIR=f"{STATE}-other")
+    assert result.returncode == 1
+    assert re.search("port 2744[34] is taken by another program; set QSM_CLUSTER_PORT", result.stderr)
+
+
+@pytest.mark.parametrize("folder", ["relative", f"{STATE}-{50 * 'x'}"])
+def test_says_what_is_wrong_with_the_state_folder(folder):
+    result = cluster("up", QSM_CLUSTER_DIR=folder)
+    assert result.returncode == 1
+    assert "QSM_CLUSTER_DIR" in result.stderr
+
+
+def test_says_that_go_is_missing(tmp_path):
+    result = cluster("up", QSM_CLUSTER_CACHE=str(tmp_path), PATH="/usr/bin:/bin")
+    assert result.returncode == _MISSING_PREREQUISITE
+    assert "Go is missing; install Go 1.26" in result.stderr
