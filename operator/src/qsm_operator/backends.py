@@ -88,7 +88,7 @@ def after(job: QSMJob, pipeline: Pipeline, attempt: Attempt) -> Choice | None:
     """What comes after an attempt that cannot be repeated as it was; none where nothing does."""
     raised = more_memory(pipeline, attempt) if attempt.result == Failure.OUT_OF_MEMORY else ""
     may_change = attempt.backend == GPU and may_fall_back(job, pipeline, attempt.result)
-    # Killed for the pod's memory (137): more of it helps. Anything else (71) on a GPU may as well be the GPU's own memory.
+    # Killed for the pod's memory (137): more of it helps. Else (71), on a GPU, it may as well be the GPU's own memory.
     if raised and (attempt.exitCode == _KILLED or not may_change):
         return Choice(attempt.backend, MORE_MEMORY, raised)
     if may_change:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from qsm_operator.resources import ATTEMPT_LABEL, GROUP, JOB_LABEL, PIPELINE_ANNOTATION
+from qsm_operator.resources import ATTEMPT_LABEL, BACKEND_LABEL, GROUP, JOB_LABEL, PIPELINE_ANNOTATION
 from qsm_operator.times import moment
 
 CONTAINER = "recon"
@@ -29,6 +29,8 @@ class SeenJob:
     """Complete or Failed once it is, else empty."""
     reason: str
     message: str
+    backend: str
+    image: str
     pipeline_json: str
     """The pipeline it runs, as it was written into its annotation."""
 
@@ -60,6 +62,8 @@ class SeenJob:
             finished=ended.get("type", ""),
             reason=ended.get("reason", ""),
             message=ended.get("message", ""),
+            backend=str(labels.get(BACKEND_LABEL, "")).upper(),
+            image=_image(body),
             pipeline_json=(metadata.get("annotations") or {}).get(PIPELINE_ANNOTATION, ""),
         )
 
@@ -156,6 +160,12 @@ def offers(nodes: tuple[SeenNode, ...], resource: str, count: int, selector: Map
         and all(node.labels.get(key) == value for key, value in selector.items())
         for node in nodes
     )
+
+
+def _image(body: Mapping[str, Any]) -> str:
+    template = ((body.get("spec") or {}).get("template") or {}).get("spec") or {}
+    images = [container.get("image", "") for container in template.get("containers") or []]
+    return str(images[0]) if images else ""
 
 
 def _owner(metadata: Mapping[str, Any], kind: str) -> str:

@@ -18,33 +18,39 @@ class Outcome:
     message: str
     counted: bool = True
     """Whether it counts against retryLimit."""
-    repeatable: bool = False
-    """Whether the very same can help; where not, another backend or more memory may."""
     exit_code: int | None = None
     report: Report | None = None
-    more_memory: bool = False
-    """Whether the pod's memory limit was what it hit, so that a higher one can help."""
 
 
-_BY_EXIT_CODE: dict[int, tuple[str, bool, str]] = {
-    64: (Failure.RECON_ERROR, False, "The program did not understand how it was called"),
-    65: (Failure.INVALID_INPUT, False, "The images cannot give a correct map"),
-    69: (Failure.DEVICE_ERROR, False, "The device is not there or failed"),
-    70: (Failure.RECON_ERROR, False, "The program failed"),
-    71: (Failure.OUT_OF_MEMORY, False, "The memory did not suffice"),
-    75: (Failure.UNAVAILABLE, True, "Something it needs was not reachable"),
-    78: (Failure.INVALID_INPUT, False, "The recipe is wrong"),
-    130: (Failure.RECON_ERROR, True, "It was interrupted"),
-    143: (Failure.RECON_ERROR, True, "It was interrupted"),
+_BY_EXIT_CODE: dict[int, tuple[str, str]] = {
+    64: (Failure.RECON_ERROR, "The program did not understand how it was called"),
+    65: (Failure.INVALID_INPUT, "The images cannot give a correct map"),
+    69: (Failure.DEVICE_ERROR, "The device is not there or failed"),
+    70: (Failure.RECON_ERROR, "The program failed"),
+    71: (Failure.OUT_OF_MEMORY, "The memory did not suffice"),
+    75: (Failure.UNAVAILABLE, "Something it needs was not reachable"),
+    78: (Failure.INVALID_INPUT, "The recipe is wrong"),
+    130: (Failure.RECON_ERROR, "It was interrupted"),
+    143: (Failure.RECON_ERROR, "It was interrupted"),
 }
-"""Exit code to result, whether the same again can help, and what to say where the pod does not."""
+"""Exit code to result, and what to say where the pod does not."""
 
 _OWN_DISK = ("exceeds the limit", "exceeded its local ephemeral storage limit", "exceeds the total limit")
 """How kubelet words an eviction that the pod itself is to blame for."""
 
+_FINAL_CODES = frozenset({0, 64, 65, 70, 78})
+"""After these the program would say the same again."""
+
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_STARTED = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
 _NODE_SAYS = frozenset({"Evicted", "NodeAffinity", "NodeShutdown", "Terminated", "Shutdown", "NodeLost"})
+
+
+def is_repeatable(attempt: Attempt) -> bool:
+    """Whether the very same can help. Where not, another backend or more memory may."""
+    if attempt.result in {Failure.RECON_ERROR, Failure.DELIVERY_FAILED}:
+        return attempt.exitCode not in _FINAL_CODES
+    return attempt.result in {Failure.UNAVAILABLE, Failure.DEVICE_ERROR, *Interruption}
 
 
 def judge(job: SeenJob, pods: tuple[SeenPod, ...], attempt: Attempt) -> Outcome:
@@ -59,7 +65,7 @@ def judge(job: SeenJob, pods: tuple[SeenPod, ...], attempt: Attempt) -> Outcome:
             return _overdue()
         return Outcome(Failure.UNSCHEDULABLE, "No node took the pod in the time allowed.")
     if pod is None:
-        return Outcome(Failure.RECON_ERROR, "It failed, and its pod is gone before it was seen.", repeatable=True)
+        return Outcome(Failure.RECON_ERROR, "It failed, and its pod is gone before it was seen.")
     return judge_pod(pod, attempt)
 
 
@@ -72,30 +78,29 @@ def judge_pod(pod: SeenPod, attempt: Attempt) -> Outcome:
     if pod.reason == "UnexpectedAdmissionError" and attempt.backend == GPU:
         return Outcome(Failure.DEVICE_ERROR, "The node could not hand out its GPU.")
     if pod.is_disrupted or pod.reason in _NODE_SAYS or (pod.reason and pod.exit_code is None):
-        return Outcome(Interruption.EVICTED, "It was evicted, or its node was lost.", counted=False, repeatable=True)
+        return Outcome(Interruption.EVICTED, "It was evicted, or its node was lost.", counted=False)
     return _container_ended(pod, attempt)
 
 
 def _container_ended(pod: SeenPod, attempt: Attempt) -> Outcome:
     if pod.exit_code is None:
-        return Outcome(Failure.RECON_ERROR, "Its pod failed without saying how.", repeatable=True)
+        return Outcome(Failure.RECON_ERROR, "Its pod failed without saying how.")
     if pod.exit_reason == "OOMKilled":
         return Outcome(
             Failure.OUT_OF_MEMORY,
             f"It needed more than {attempt.memoryLimit or 'its limit'} of memory.",
             exit_code=pod.exit_code,
-            more_memory=True,
         )
     if pod.exit_reason in _NOT_STARTED:
         result = Failure.DEVICE_ERROR if attempt.backend == GPU else Failure.RECON_ERROR
-        return Outcome(result, "Its container could not be started.", exit_code=pod.exit_code, repeatable=True)
+        return Outcome(result, "Its container could not be started.", exit_code=pod.exit_code)
     return _exited(pod, pod.exit_code)
 
 
 def _exited(pod: SeenPod, code: int) -> Outcome:
     report = read_report(pod.report)
-    unknown = (Failure.RECON_ERROR, True, f"It ended with exit code {code}, which the contract does not know")
-    result, repeatable, said = _BY_EXIT_CODE.get(code, unknown)
+    unknown = (Failure.RECON_ERROR, f"It ended with exit code {code}, which the contract does not know")
+    result, said = _BY_EXIT_CODE.get(code, unknown)
     if report is None:
         said += ", and left no report"
     elif report.reason or report.message:
@@ -105,10 +110,8 @@ def _exited(pod: SeenPod, code: int) -> Outcome:
     return Outcome(
         result,
         said if said.endswith((".", "…")) else f"{said}.",
-        repeatable=repeatable,
         exit_code=min(max(code, 0), 255),
         report=report,
-        more_memory=result == Failure.OUT_OF_MEMORY,
     )
 
 
