@@ -38,14 +38,10 @@ class Settings:
     """How long a new QSMJob waits for a QSMPipeline that is not there (yet)."""
     fallback_at_once: bool = True
     """Whether Auto jobs go to CPU without a wait where no node offers the GPU; false where nodes are made on demand."""
-    health_port: int = 8080
-    """Port of /healthz for liveness and readiness."""
-    metrics_port: int = 9090
-    """Port of /metrics; 0 means none."""
-    lease_name: str = ""
-    """Name of the Lease to hold while working, for a second operator in standby; none means there is one operator."""
-    lease_namespace: str = ""
-    """Namespace of that Lease."""
+    http_port: int = 8080
+    """Port of /healthz, /readyz and /metrics; 0 means none."""
+    http_host: str = "0.0.0.0"  # noqa: S104 - kubelet and Prometheus come from outside the pod
+    """Address it listens on."""
     log_level: str = field(default="INFO")
     """DEBUG, INFO, WARNING or ERROR."""
 
