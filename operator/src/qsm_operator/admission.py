@@ -1,4 +1,4 @@
-"""Whose turn it is: how many run at once, how fast Jobs are created, and in which order. No clock of its own, no I/O."""
+"""Whose turn it is: how many run at once, how fast Jobs are created, in which order. No clock of its own."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -13,7 +13,7 @@ def make_registry(work: Operating, credentials: Credentials) -> kopf.OperatorReg
     """The handlers of one operator."""
     registry = kopf.OperatorRegistry()
 
-    @kopf.on.login(registry=registry)  # type: ignore[arg-type]
+    @kopf.on.login(registry=registry)
     def login(**_: Any) -> kopf.ConnectionInfo:
         return kopf.ConnectionInfo(
             server=credentials.server,
@@ -25,8 +25,8 @@ def make_registry(work: Operating, credentials: Credentials) -> kopf.OperatorReg
         )
 
     def listen(kind: str, *resource: str) -> None:
-        @kopf.on.event(*resource, registry=registry, id=f"told-{kind}")  # type: ignore[arg-type]
-        async def told(event: Any, body: Any, **_: Any) -> None:
+        @kopf.on.event(*resource, registry=registry, id=f"told-{kind}")
+        async def told(event: Any, **_: Any) -> None:
             work.told(kind, event.get("type"), event["object"])
 
     listen("qsmjobs", GROUP, VERSION, "qsmjobs")

@@ -145,8 +145,8 @@ class Operating:
         for state in self.store.states():
             counts[state] = counts.get(state, 0) + 1
         self.metrics.jobs.clear()
-        for (namespace, state), count in counts.items():
-            self.metrics.jobs.labels(namespace, state).set(count)
+        for (namespace, name), count in counts.items():
+            self.metrics.jobs.labels(namespace, name).set(count)
 
     def health(self) -> str:
         """What is wrong with us; empty where nothing is. That the API server is away is not our fault."""

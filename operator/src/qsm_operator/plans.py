@@ -153,6 +153,9 @@ def where_it_is(  # noqa: PLR0911 - one return per row of a table
     if seen.is_suspended:
         queue = facts.job.queue_name
         return Wait(Active.QUEUED, f"{number} waits for Kueue's queue {queue}." if queue else f"{number} is held.")
+    ended = [pod for pod in pods if not pod.is_live]
+    if not live and ended and not any(pod.is_disrupted for pod in ended):
+        return Wait(Active.RUNNING, f"{number} has ended on {attempt.backend}; how, is about to be known.", until)
     if not live:
         if facts.trouble:
             return Wait(Active.QUEUED, f"{number} gets no pod: {facts.trouble}", until)
