@@ -131,7 +131,7 @@ def test_a_quota_on_pods_is_told(site, operating):
 
 
 def test_a_missing_pipeline(site, operating):
-    with operating(site, pipeline_grace_seconds=3):
+    with operating(site, pipeline_grace_seconds=15):
         site.submit()
         site.reaches(("Unknown", "PipelineNotFound"))
         site.submit("late", "late-v1")

@@ -18,7 +18,6 @@ from qsm_operator.transport import Response, Transport, Unreachable
 FIELD_MANAGER = "qsm-operator"
 _PAGE = "500"
 _TRIES = 5
-_LONGEST_PAUSE_SECONDS = 10.0
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"
@@ -69,9 +68,12 @@ class Listing:
 class Cluster:
     """The verbs the operator needs, and no others."""
 
-    def __init__(self, transport: Transport, observe: Observer = lambda *_: None) -> None:
+    def __init__(
+        self, transport: Transport, observe: Observer = lambda *_: None, longest_pause_seconds: float = 10.0
+    ) -> None:
         self._transport = transport
         self._observe = observe
+        self._longest_pause_seconds = longest_pause_seconds
 
     async def list(self, resource: str, namespace: str = "", *, selector: str = "") -> Listing:
         """Everything of a kind in a namespace, or in all of them, in pages; begun anew when its place is lost (410)."""
@@ -235,7 +237,7 @@ class Cluster:
                     raise failure
                 pause = max(pause, _retry_after(answer))
             if attempt + 1 < _TRIES:
-                await asyncio.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
+                await asyncio.sleep(min(pause, self._longest_pause_seconds))
         raise failure
 
 

@@ -87,6 +87,12 @@ class Controller:
         for event in decision.events:
             await self._cluster.tell(job, event, facts.now)
         self._note(job, facts, decision)
+        self._look_again(key, job, facts, decision)
+
+    def _look_again(self, key: Key, job: QSMJob, facts: Facts, decision: Decision) -> None:
+        """When to look without being told."""
+        if job.is_finished and not facts.job.is_finished:
+            self._queue.add(key)  # its time to live begins now
         wake = [decision.wake] if decision.wake else []
         if self._store.jobs_of(key) and not self._store.pods_of(key) and not job.is_finished:
             wake.append(facts.now + timedelta(seconds=_POD_COMES_SECONDS + 1))
@@ -158,7 +164,8 @@ class Controller:
         key = (job.namespace, job.name)
         if decision.status == job.status:
             return job
-        if _is_minor(job.status, decision.status) and not decision.actions:
+        is_minor = _is_minor(job.status, decision.status)
+        if is_minor and not decision.actions:
             due = self._written.get(key, self._now() - timedelta(days=1)) + timedelta(seconds=_MINOR_SECONDS)
             if due > self._now():
                 self._queue.add_after(key, (due - self._now()).total_seconds())
@@ -169,7 +176,8 @@ class Controller:
             if error.status in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}:
                 await self._read_again(job)
             raise
-        self._written[key] = self._now()
+        if is_minor:
+            self._written[key] = self._now()
         self._store.put("qsmjobs", body)
         return QSMJob.from_body(body)
 

@@ -143,6 +143,11 @@ def _first(facts: Facts, settings: Settings, pipeline: Pipeline) -> Final | Star
     return Start(choice, image)
 
 
+def being_created(attempt: Attempt) -> str:
+    """What is said until there is a pod."""
+    return f"Attempt {attempt.index} is being created on {attempt.backend}."
+
+
 def where_it_is(  # noqa: PLR0911 - one return per row of a table
     facts: Facts, pipeline: Pipeline | None, attempt: Attempt, seen: SeenJob, pods: tuple[SeenPod, ...]
 ) -> Wait:
@@ -159,7 +164,7 @@ def where_it_is(  # noqa: PLR0911 - one return per row of a table
     if not live:
         if facts.trouble:
             return Wait(Active.QUEUED, f"{number} gets no pod: {facts.trouble}", until)
-        return Wait(Active.QUEUED, f"{number} waits for its pod on {attempt.backend}.", until)
+        return Wait(Active.QUEUED, being_created(attempt), until)
     pod = live[0]
     if pod.is_deleting and pod.started is None:
         return Wait(Active.QUEUED, f"{number} gets a new pod.", until)

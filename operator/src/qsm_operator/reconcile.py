@@ -229,7 +229,7 @@ def _while_open(facts: Facts, pipeline: Pipeline | None, newest: Attempt, owned:
         return plans.where_it_is(facts, pipeline, newest, seen, _pods_of(facts, seen))
     if facts.trouble:
         return Wait(Active.QUEUED, f"Its Job cannot be created yet: {facts.trouble}")
-    return Wait(Active.QUEUED, f"Attempt {newest.index} is being created on {newest.backend}.")
+    return Wait(Active.QUEUED, plans.being_created(newest))
 
 
 def _still_alive(job: QSMJob, facts: Facts, owned: dict[str, SeenJob]) -> str:
@@ -253,5 +253,5 @@ def _begun(facts: Facts, attempts: list[Attempt], plan: Start) -> tuple[list[Att
         memoryLimit=plan.choice.memory_limit,
         startTime=stamp(facts.now),
     )
-    said = Wait(Active.QUEUED, f"Attempt {index} is being created on {attempt.backend}.")
+    said = Wait(Active.QUEUED, plans.being_created(attempt))
     return [*attempts, attempt], said
