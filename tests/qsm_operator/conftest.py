@@ -1,10 +1,12 @@
 """A small Kubernetes in memory: Jobs and pods that behave as told, so that reconcile can be driven through a life."""
 
 import copy
-from dataclasses import replace
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+import yaml
 
 from qsm_operator.decisions import CreateJob, DeleteJob, DeleteQSMJob, Facts
 from qsm_operator.observed import SeenJob, SeenNode, SeenPod
@@ -261,4 +263,41 @@ def world():
     return make
 
 
-__all__ = ["World", "replace"]
+CRD = Path(__file__).resolve().parents[2] / "crds/qsmjobs.yaml"
+
+
+def fits(value, schema, path="status"):
+    """Whether a value is what the schema of the CRD takes."""
+    kind = schema["type"]
+    if kind == "object":
+        unknown = set(value) - set(schema["properties"])
+        assert not unknown, f"{path}: {unknown}"
+        assert set(schema.get("required", [])) <= set(value), path
+        for name, part in value.items():
+            fits(part, schema["properties"][name], f"{path}.{name}")
+    elif kind == "array":
+        assert len(value) <= schema["maxItems"], path
+        for part in value:
+            fits(part, schema["items"], f"{path}[]")
+        keys = schema.get("x-kubernetes-list-map-keys")
+        if keys:
+            assert len({tuple(part[key] for key in keys) for part in value}) == len(value), path
+    elif kind == "string":
+        assert isinstance(value, str)
+        assert schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 64), path
+        assert value in schema.get("enum", [value]), path
+        assert re.search(schema.get("pattern", ""), value), path
+    elif kind == "boolean":
+        assert isinstance(value, bool)
+    else:
+        assert isinstance(value, int)
+        assert not isinstance(value, bool)
+        assert schema["minimum"] <= value <= schema.get("maximum", value), path
+
+
+@pytest.fixture(scope="session")
+def fits_status():
+    """Check a status against the schema in crds/, which would cut or refuse what does not fit."""
+    crd = yaml.safe_load(CRD.read_text())
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    return lambda status: fits(status, schema)

@@ -81,13 +81,14 @@ def quiet(w):
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spec=SPECS, events=st.lists(EVENTS, max_size=25), with_gpu=st.booleans())
-def test_laws(world, spec, events, with_gpu):
+def test_laws(world, fits_status, spec, events, with_gpu):
     w = world(**copy.deepcopy(spec)) if with_gpu else world(nodes=(), **copy.deepcopy(spec))
     last = None
     for name, how in events:
         happen(w, name, how)
         assert w.most_live <= 1
         status = w.body.get("status", {})
+        fits_status(status)
         if last is not None:
             assert status == last, "a finished job was judged again"
         if is_finished(status.get("conditions", [])):
