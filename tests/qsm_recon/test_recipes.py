@@ -93,3 +93,11 @@ def test_scalars_follow_yaml_1_2() -> None:
         "h": 0.5,
         "i": -150.0,
     }
+
+
+def test_a_smooth_offset_needs_exact_unwrapping(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    text = recipes.load("fast-v1").text
+    path.write_text(text.replace("method: region-growing", "method: laplacian"), encoding="utf-8")
+    with pytest.raises(RecipeError, match="exact unwrapping"):
+        recipes.load(str(path))

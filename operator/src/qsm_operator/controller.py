@@ -1,0 +1,306 @@
+"""One look at one QSMJob: gather facts, decide, write the status, act, tell. All state is in the cluster."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+
+from qsm_operator.admission import Candidate, Turns
+from qsm_operator.backends import FALLBACK_REASONS
+from qsm_operator.cluster import ApiError, Cluster, owned_selector
+from qsm_operator.conditions import Type, find
+from qsm_operator.decisions import CreateJob, Decision, DeleteJob, DeleteQSMJob, Facts
+from qsm_operator.metrics import Metrics
+from qsm_operator.observed import SeenJob, SeenNode
+from qsm_operator.reconcile import reconcile
+from qsm_operator.report import cleaned
+from qsm_operator.resources import CPU, QSMJob
+from qsm_operator.settings import Settings
+from qsm_operator.store import Store
+from qsm_operator.times import moment
+from qsm_operator.workqueue import Key, WorkQueue
+
+logger = logging.getLogger(__name__)
+
+_MINOR_SECONDS = 15
+"""Changes of a message alone are written no more often than this."""
+_NODES_SECONDS = 10
+"""So old may be what we know about nodes."""
+_POD_COMES_SECONDS = 5
+"""A Job without a pod for so long has a reason, and it is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why the API server did not take a Job."""
+
+    message: str
+    is_final: bool
+
+
+class Controller:
+    """Looks at QSMJobs. Any number of workers may share one; the queue keeps them off the same key."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: Cluster,
+        store: Store,
+        queue: WorkQueue,
+        turns: Turns,
+        metrics: Metrics,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._settings, self._cluster, self._store = settings, cluster, store
+        self._queue, self._turns, self._metrics, self._now = queue, turns, metrics, now
+        self._trouble: dict[Key, Trouble] = {}
+        self._written: dict[Key, datetime] = {}
+        self._nodes: tuple[SeenNode, ...] | None = None
+        self._nodes_seen: datetime | None = None
+        self._nodes_lock = asyncio.Lock()
+
+    async def look(self, key: Key) -> None:
+        """One look; raises ApiError where the API server did not let it come to an end."""
+        job = self._store.qsmjobs.get(key)
+        if job is None:
+            self._forget(key)
+            return
+        facts = await self._facts(job)
+        decision = reconcile(facts, self._settings)
+        if decision.wants_start:
+            self._turns.ask(Candidate(key, job.priority, job.created))
+            self.start_next()
+            if self._turns.may_start(key):
+                decision = reconcile(_with_turn(facts), self._settings)
+        job = await self._write(job, decision)
+        if _has_open_attempt(decision.status):
+            self._turns.runs(key)
+        elif not decision.wants_start:
+            self._turns.rests(key)
+            self.start_next()
+        for action in decision.actions:
+            await self._act(job, action)
+        for event in decision.events:
+            await self._cluster.tell(job, event, facts.now)
+        self._note(job, facts, decision)
+        self._look_again(key, job, facts, decision)
+
+    def _look_again(self, key: Key, job: QSMJob, facts: Facts, decision: Decision) -> None:
+        """When to look without being told."""
+        if job.is_finished and not facts.job.is_finished:
+            self._queue.add(key)  # its time to live begins now
+        wake = [decision.wake] if decision.wake else []
+        if self._store.jobs_of(key) and not self._store.pods_of(key) and not job.is_finished:
+            wake.append(facts.now + timedelta(seconds=_POD_COMES_SECONDS + 1))
+        if wake:
+            self._queue.add_after(key, (min(wake) - self._now()).total_seconds())
+
+    def start_next(self) -> None:
+        """Let those start whose turn has come."""
+        for key in self._turns.grant():
+            self._queue.add(key)
+
+    def _forget(self, key: Key) -> None:
+        self._trouble.pop(key, None)
+        self._written.pop(key, None)
+        self._turns.rests(key)
+        self.start_next()
+
+    async def _facts(self, job: QSMJob) -> Facts:
+        key = (job.namespace, job.name)
+        if not job.is_finished and _is_doubtful(job, self._store):
+            await self._refresh(job)
+        trouble = self._trouble.get(key)
+        jobs, pods = self._store.jobs_of(key), self._store.pods_of(key)
+        message = trouble.message if trouble else await self._why_no_pod(job, jobs, has_pods=bool(pods))
+        pipeline = self._store.pipeline_of(job)
+        wants_nodes = not job.is_finished and job.backend != CPU
+        return Facts(
+            job=job,
+            pipeline=pipeline,
+            now=self._now(),
+            jobs=jobs,
+            pods=pods,
+            nodes=await self._seen_nodes() if wants_nodes else None,
+            may_start=self._turns.may_start(key),
+            trouble=message,
+            is_refused=bool(trouble and trouble.is_final),
+        )
+
+    async def _refresh(self, job: QSMJob) -> None:
+        """Ask the API server itself about the Jobs and pods of one QSMJob."""
+        key = (job.namespace, job.name)
+        for kind, known in (("jobs", self._store.jobs_of(key)), ("pods", self._store.pods_of(key))):
+            listing = await self._cluster.list(kind, job.namespace, selector=owned_selector(job.name))
+            there = {body["metadata"]["name"] for body in listing.items}
+            for body in listing.items:
+                self._store.put(kind, body)
+            for seen in known:
+                if seen.name not in there:
+                    self._store.drop(kind, (job.namespace, seen.name))
+
+    async def _why_no_pod(self, job: QSMJob, jobs: tuple[SeenJob, ...], *, has_pods: bool) -> str:
+        if has_pods or job.is_finished:
+            return ""
+        patience = self._now() - timedelta(seconds=_POD_COMES_SECONDS)
+        for seen in jobs:
+            if not seen.finished and not seen.is_suspended and seen.created and seen.created < patience:
+                return cleaned(await self._cluster.why_no_pod(job.namespace, seen.uid), 400)
+        return ""
+
+    async def _seen_nodes(self) -> tuple[SeenNode, ...] | None:
+        async with self._nodes_lock:
+            now = self._now()
+            if self._nodes_seen is None or self._nodes_seen + timedelta(seconds=_NODES_SECONDS) <= now:
+                self._nodes, self._nodes_seen = await self._cluster.nodes(), now
+            return self._nodes
+
+    async def _write(self, job: QSMJob, decision: Decision) -> QSMJob:
+        """Write the status if it says anything new. A conflict means that we saw an old one: look again."""
+        key = (job.namespace, job.name)
+        if decision.status == job.status:
+            return job
+        is_minor = _is_minor(job.status, decision.status)
+        if is_minor and not decision.actions:
+            due = self._written.get(key, self._now() - timedelta(days=1)) + timedelta(seconds=_MINOR_SECONDS)
+            if due > self._now():
+                self._queue.add_after(key, (due - self._now()).total_seconds())
+                return job
+        try:
+            body = await self._cluster.apply_status(job, decision.status)
+        except ApiError as error:
+            if error.status in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}:
+                await self._read_again(job)
+            raise
+        if is_minor:
+            self._written[key] = self._now()
+        self._store.put("qsmjobs", body)
+        return QSMJob.from_body(body)
+
+    async def _read_again(self, job: QSMJob) -> None:
+        body = await self._cluster.get("qsmjobs", job.namespace, job.name)
+        if body is None:
+            self._store.drop("qsmjobs", (job.namespace, job.name))
+        else:
+            self._store.put("qsmjobs", body)
+
+    async def _act(self, job: QSMJob, action: CreateJob | DeleteJob | DeleteQSMJob) -> None:
+        key = (job.namespace, job.name)
+        match action:
+            case CreateJob(manifest):
+                await self._create(job, manifest)
+            case DeleteJob(name, uid, resource_version):
+                if not await self._cluster.delete_job(job.namespace, name, uid, resource_version):
+                    await self._refresh(job)  # it changed under our hands: perhaps it has finished
+                    self._queue.add(key)
+            case DeleteQSMJob(uid):
+                if await self._cluster.delete_qsmjob(job.namespace, job.name, uid):
+                    self._store.drop("qsmjobs", key)
+
+    async def _create(self, job: QSMJob, manifest: Mapping[str, Any]) -> None:
+        key = (job.namespace, job.name)
+        try:
+            body = await self._cluster.create_job(job.namespace, manifest)
+        except ApiError as error:
+            if error.status == HTTPStatus.CONFLICT:
+                await self._exists_already(job, manifest["metadata"]["name"])
+            elif error.status in _REFUSALS:
+                is_final = error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
+                self._set_trouble(key, cleaned(error.message, 400), is_final=is_final)
+            else:
+                raise
+        else:
+            self._trouble.pop(key, None)
+            self._store.put("jobs", body)
+
+    async def _exists_already(self, job: QSMJob, name: str) -> None:
+        key = (job.namespace, job.name)
+        body = await self._cluster.get("jobs", job.namespace, name)
+        if body is not None and SeenJob.from_body(body).owner_uid == job.uid:
+            self._trouble.pop(key, None)  # done before, by us
+            self._store.put("jobs", body)
+            self._queue.add(key)
+        else:
+            self._set_trouble(key, f"a Job named {name} exists already and is not of this QSMJob", is_final=False)
+
+    def _set_trouble(self, key: Key, message: str, *, is_final: bool) -> None:
+        is_new = self._trouble.get(key) != Trouble(message, is_final)
+        self._trouble[key] = Trouble(message, is_final)
+        # At once to say so in the status; later to try again.
+        self._queue.add_after(key, 0 if is_new else 15)
+
+    def _note(self, job: QSMJob, facts: Facts, decision: Decision) -> None:
+        """Metrics of what has just become true."""
+        if decision.status == facts.job.status or decision.status.get("observedGeneration") is None:
+            return
+        for event in decision.events:
+            logger.info(
+                "%s", event.reason, extra={"namespace": job.namespace, "qsmjob": job.name, "attempt": event.attempt}
+            )
+        attempts = decision.status.get("attempts") or []
+        known = int(facts.job.status.get("attemptCount", 0))
+        for attempt in attempts:
+            if attempt["index"] > known and attempt.get("backendReason") in FALLBACK_REASONS:
+                self._metrics.fallbacks.labels(attempt["backendReason"]).inc()
+        had_run = any("runTime" in attempt for attempt in facts.job.status.get("attempts") or [])
+        began = next((attempt["runTime"] for attempt in attempts if "runTime" in attempt), None)
+        if began and not had_run:
+            self._metrics.queue_wait.observe(max(0.0, ((moment(began) or job.created) - job.created).total_seconds()))
+        complete = find(decision.status.get("conditions") or [], Type.COMPLETE) or {}
+        if complete.get("status") in {"True", "False"} and not facts.job.is_finished:
+            self._trouble.pop((job.namespace, job.name), None)
+            backend = decision.status.get("backend", "none")
+            self._metrics.finished.labels(job.namespace, job.pipeline_name, backend, complete["reason"]).inc()
+            seconds = (facts.now - job.created).total_seconds()
+            self._metrics.duration.labels(job.pipeline_name, backend, complete["reason"]).observe(max(0.0, seconds))
+            for stage in decision.status.get("stageSeconds") or []:
+                with contextlib.suppress(ValueError):
+                    self._metrics.stage_duration.labels(stage["stage"], backend).observe(float(stage["seconds"]))
+
+
+_REFUSALS = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
+)
+
+
+def _with_turn(facts: Facts) -> Facts:
+    return replace(facts, may_start=True)
+
+
+def _has_open_attempt(status: Mapping[str, Any]) -> bool:
+    attempts = status.get("attempts") or []
+    complete = find(status.get("conditions") or [], Type.COMPLETE) or {}
+    return bool(attempts) and "result" not in attempts[-1] and complete.get("status") == "Unknown"
+
+
+def _is_doubtful(job: QSMJob, store: Store) -> bool:
+    """Whether a decision would rest on something not being there: then the API server is asked itself."""
+    key = (job.namespace, job.name)
+    attempts = job.attempts
+    if not attempts:
+        return False
+    newest = attempts[-1]
+    seen = next((seen for seen in store.jobs_of(key) if seen.name == newest.jobName), None)
+    if not newest.is_open:
+        return True  # the next attempt may start: nothing of this one may live
+    if seen is None:
+        return bool(newest.jobUID)
+    ended = [pod for pod in store.pods_of(key) if pod.job_uid == seen.uid and not pod.is_live]
+    return bool(seen.finished) and not ended
+
+
+def _is_minor(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether nothing but messages changes, and how far it is."""
+    return _without_messages(before) == _without_messages(after)
+
+
+def _without_messages(status: Mapping[str, Any]) -> dict[str, Any]:
+    conditions = [
+        {name: value for name, value in condition.items() if name != "message"}
+        for condition in status.get("conditions") or []
+    ]
+    return {name: value for name, value in status.items() if name != "progress"} | {"conditions": conditions}

@@ -1,0 +1,112 @@
+"""The report a pod leaves behind, read without trust: whatever it is, what comes out fits the status of a QSMJob."""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+MAX_REPORT_BYTES = 16384
+"""Kubernetes keeps 4096 bytes of a container; anything longer did not come from there."""
+
+_WORD = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
+_UID_IN_TEXT = re.compile(r"\b[0-9]+(?:\.[0-9]+){4,}\b")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+
+STEPS = ("fetch", "read", "reconstruct", "write", "deliver")
+"""What a reconstruction does, in this order; a report says which it was at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What of a report can be relied on to have the right shape."""
+
+    reason: str = ""
+    message: str = ""
+    step: str = ""
+    outputs: tuple[dict[str, Any], ...] = ()
+    metrics: tuple[dict[str, str], ...] = ()
+    stage_seconds: tuple[dict[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def read_report(text: str | None) -> Report | None:
+    """The report in a termination message; none where there is no JSON object (the tail of a log, for example)."""
+    if not text or len(text.encode("utf-8", "surrogatepass")) > MAX_REPORT_BYTES:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    return Report(
+        reason=_matching(_WORD, found.get("reason")),
+        message=cleaned(found.get("message"), 512),
+        step=found["step"] if isinstance(found.get("step"), str) and found["step"] in STEPS else "",
+        outputs=tuple(output for entry in _items(found.get("outputs"), 16) if (output := _output(entry))),
+        metrics=_pairs(found.get("metrics"), "name", "value", 64),
+        stage_seconds=_pairs(found.get("stageSeconds"), "stage", "seconds", 16),
+        warnings=tuple(text for entry in _items(found.get("warnings"), 16) if (text := cleaned(entry, 512))),
+    )
+
+
+def cleaned(text: object, limit: int) -> str:
+    """Text without control characters and without UIDs, which would tell which study it was."""
+    if not isinstance(text, str):
+        return ""
+    plain = _UID_IN_TEXT.sub("(uid)", _CONTROL.sub(" ", text[: 4 * limit])).strip()
+    return plain if len(plain) <= limit else plain[: limit - 1] + "…"
+
+
+def _output(entry: object) -> dict[str, Any] | None:
+    if not isinstance(entry, dict) or not _matching(_WORD, entry.get("kind")):
+        return None
+    uri = entry.get("uri")
+    instances = entry.get("instances")
+    is_count = isinstance(instances, int) and not isinstance(instances, bool) and 0 <= instances <= 100_000
+    parts = {
+        "kind": entry["kind"],
+        "destination": _matching(_NAME, entry.get("destination"))[:63],
+        "seriesInstanceUID": _matching(_UID, entry.get("seriesInstanceUID"), 64),
+        "orthancID": _matching(_NAME, entry.get("orthancID")),
+        "uri": uri if isinstance(uri, str) and len(uri) <= 1024 and not _CONTROL.search(uri) else "",
+        "sha256": _matching(_SHA256, entry.get("sha256")),
+        "instances": instances if is_count else "",
+    }
+    return {name: value for name, value in parts.items() if value != ""}
+
+
+def _pairs(entries: object, key: str, value: str, limit: int) -> tuple[dict[str, str], ...]:
+    """Names and numbers, from an object; each number as short text."""
+    if not isinstance(entries, dict):
+        return ()
+    found = []
+    for name, number in entries.items():
+        text = _number(number, limit)
+        if text and _matching(_NAME, name):
+            found.append({key: name, value: text})
+    return tuple(found[:32])
+
+
+def _number(number: object, limit: int) -> str:
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return ""
+    if isinstance(number, float) and not math.isfinite(number):
+        return ""
+    try:
+        text = f"{number:.6g}" if isinstance(number, float) else str(number)
+    except ValueError:  # an integer of more digits than Python prints
+        return ""
+    return text if len(text) <= limit else ""
+
+
+def _items(entries: object, limit: int) -> list[object]:
+    return entries[:limit] if isinstance(entries, list) else []
+
+
+def _matching(pattern: re.Pattern[str], value: object, limit: int = 64) -> str:
+    return value if isinstance(value, str) and len(value) <= limit and pattern.fullmatch(value) else ""

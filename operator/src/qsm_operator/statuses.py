@@ -1,0 +1,145 @@
+"""The status of a QSMJob, put together; and which of its changes are worth an Event."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qsm_operator.backends import FALLBACK_REASONS
+from qsm_operator.conditions import SUCCEEDED, Active, Failure, Held, NotFailed, Step, Type, condition, find
+from qsm_operator.decisions import Event, Facts
+from qsm_operator.outcomes import Outcome
+from qsm_operator.plans import Final, Start, Wait
+from qsm_operator.report import STEPS, Report
+from qsm_operator.resources import CPU, MAX_ATTEMPTS_KEPT, Attempt, Pipeline
+from qsm_operator.times import stamp
+
+_STEP_OF = {Type.INPUT_STAGED: "fetch", Type.RECONSTRUCTED: "reconstruct", Type.RESULTS_DELIVERED: "deliver"}
+"""After which step of the reconstruction a condition is true."""
+
+
+def build_status(
+    facts: Facts,
+    pipeline: Pipeline | None,
+    attempts: tuple[Attempt, ...],
+    plan: Final | Wait | Start,
+    held: Held,
+    outcome: Outcome | None,
+) -> dict[str, Any]:
+    """The whole status, as it is to be written."""
+    job, now = facts.job, stamp(facts.now)
+    before: Mapping[str, Any] = job.status
+    newest = attempts[-1] if attempts else None
+    report = (outcome.report if outcome else None) if isinstance(plan, Final) else None
+    status: dict[str, Any] = {
+        "observedGeneration": job.generation,
+        "conditions": _conditions(facts, plan, held, report, now),
+        "pipeline": before.get("pipeline") or (_pipeline(facts, pipeline, newest) if pipeline and newest else None),
+        "backend": newest.backend if newest else None,
+        "attemptCount": max([int(before.get("attemptCount", 0)), *(attempt.index for attempt in attempts)]) or None,
+        "attempts": [attempt.to_status() for attempt in kept(attempts)] or None,
+        "startTime": before.get("startTime") or (attempts[0].startTime if attempts else None),
+        "completionTime": now if isinstance(plan, Final) else None,
+        "progress": _progress(facts, plan, newest, now),
+        **({} if report is None else _results(report)),
+    }
+    return {name: value for name, value in status.items() if value is not None}
+
+
+def kept(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """The attempts a status lists: the newest, and rather those that count than those that do not."""
+    left = list(attempts)
+    while len(left) > MAX_ATTEMPTS_KEPT:
+        droppable = [attempt for attempt in left[:-1] if not attempt.counted] or left[:-1]
+        left.remove(droppable[0])
+    return left
+
+
+def _pipeline(facts: Facts, pipeline: Pipeline, newest: Attempt) -> dict[str, Any]:
+    found = {
+        "name": pipeline.name,
+        "generation": pipeline.generation,
+        "uid": pipeline.uid,
+        "version": pipeline.spec.get("version"),
+        "hash": pipeline.digest(facts.job.parameters),
+        "image": newest.image,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _conditions(
+    facts: Facts, plan: Final | Wait | Start, held: Held, report: Report | None, now: str
+) -> list[dict[str, Any]]:
+    before = facts.job.status.get("conditions") or []
+
+    def say(kind: Type, status: str, reason: str, message: str) -> dict[str, Any]:
+        return condition(before, kind, status, reason, message, facts.job.generation, now)
+
+    done = isinstance(plan, Final) and plan.reason == SUCCEEDED
+    failed = isinstance(plan, Final) and not done
+    if isinstance(plan, Final):
+        complete = say(Type.COMPLETE, "True" if done else "False", plan.reason, plan.message)
+    elif isinstance(plan, Wait):
+        complete = say(Type.COMPLETE, "Unknown", plan.reason, plan.message)
+    else:
+        complete = say(Type.COMPLETE, "Unknown", Active.QUEUED, "Waits for its turn: as many run as may run at once.")
+    is_held = held != Held.NOT_SUSPENDED
+    failure = (
+        say(Type.FAILED, "True", plan.reason, plan.message)
+        if failed and isinstance(plan, Final)
+        else say(Type.FAILED, "False", NotFailed.NOT_FAILED, "")
+    )
+    return [
+        complete,
+        failure,
+        say(Type.SUSPENDED, "True" if is_held else "False", held, complete["message"] if is_held else ""),
+        *(say(kind, *_step(step, report, done=done, failed=failed), "") for kind, step in _STEP_OF.items()),
+    ]
+
+
+def _step(step: str, report: Report | None, *, done: bool, failed: bool) -> tuple[str, str]:
+    """Status and reason of the condition that is true after a step."""
+    if done:
+        return "True", Step.DONE
+    if not failed:
+        return "Unknown", Step.PENDING
+    was_past = bool(report and report.step) and report is not None and STEPS.index(report.step) > STEPS.index(step)
+    return ("True", Step.DONE) if was_past else ("False", Step.NOT_REACHED)
+
+
+def _progress(facts: Facts, plan: Final | Wait | Start, newest: Attempt | None, now: str) -> dict[str, Any] | None:
+    before: dict[str, Any] | None = facts.job.status.get("progress")
+    if isinstance(plan, Final):
+        return {"percent": 100, "lastUpdateTime": now} if plan.reason == SUCCEEDED else before
+    if newest is None or not newest.is_open or not newest.runTime:
+        return None
+    if facts.progress is None:
+        return before
+    said = {"stage": facts.progress.stage, "percent": facts.progress.percent}
+    if before and {name: before.get(name) for name in said} == said:
+        return before
+    return said | {"lastUpdateTime": now}
+
+
+def _results(report: Report) -> dict[str, Any]:
+    found = {
+        "outputs": list(report.outputs),
+        "metrics": list(report.metrics),
+        "stageSeconds": list(report.stage_seconds),
+        "warnings": list(report.warnings),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def transition_events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Event, ...]:
+    """What people are told of: each new answer of Complete, and each fallback."""
+    events = []
+    attempt = int(after.get("attemptCount", 0))
+    for entry in after.get("attempts") or []:
+        is_new = entry["index"] > int(before.get("attemptCount", 0))
+        if is_new and entry.get("backend") == CPU and entry.get("backendReason") in FALLBACK_REASONS:
+            said = f"Attempt {entry['index']} goes to the CPU instead of a GPU: {entry['backendReason']}."
+            events.append(Event("Warning", "FallbackToCPU", said, attempt))
+    old, new = (find(status.get("conditions") or [], Type.COMPLETE) or {} for status in (before, after))
+    if (old.get("status"), old.get("reason")) != (new.get("status"), new.get("reason")):
+        bad = new.get("reason") in set(Failure) and new.get("status") != "True"
+        events.append(Event("Warning" if bad else "Normal", new["reason"], new["message"], attempt))
+    return tuple(events)

@@ -1,0 +1,127 @@
+"""What was last seen of everything, as little as decisions need. Fed by watches and by lists; whoever is newer wins."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from qsm_operator.cluster import Listing
+from qsm_operator.conditions import Type, find
+from qsm_operator.observed import SeenJob, SeenPod
+from qsm_operator.resources import Pipeline, QSMJob
+
+Key = tuple[str, str]
+KINDS = ("qsmjobs", "qsmpipelines", "jobs", "pods")
+
+
+def age(resource_version: str) -> int:
+    """A resourceVersion as a number: a greater one is newer (promised since Kubernetes 1.35, true with etcd before)."""
+    return int(resource_version) if resource_version.isdecimal() else 0
+
+
+class Store:
+    """QSMJobs by key; their Jobs and pods by the key of the QSMJob; pipelines by their own."""
+
+    def __init__(self) -> None:
+        self.qsmjobs: dict[Key, QSMJob] = {}
+        self.pipelines: dict[Key, Pipeline] = {}
+        self._jobs: dict[Key, dict[str, SeenJob]] = defaultdict(dict)
+        self._pods: dict[Key, dict[str, SeenPod]] = defaultdict(dict)
+        self._versions: dict[str, dict[Key, int]] = {kind: {} for kind in KINDS}
+        self._gone: dict[str, dict[Key, int]] = {kind: {} for kind in KINDS}
+        """When what is gone went: a list that was read while it went must not bring it back."""
+        self._owners: dict[str, dict[Key, Key]] = {"jobs": {}, "pods": {}}
+
+    def jobs_of(self, key: Key) -> tuple[SeenJob, ...]:
+        """The Kubernetes Jobs labelled for a QSMJob."""
+        return tuple(self._jobs[key].values()) if key in self._jobs else ()
+
+    def pods_of(self, key: Key) -> tuple[SeenPod, ...]:
+        """The pods labelled for a QSMJob."""
+        return tuple(self._pods[key].values()) if key in self._pods else ()
+
+    def pipeline_of(self, job: QSMJob) -> Pipeline | None:
+        """The pipeline a QSMJob names."""
+        return self.pipelines.get((job.namespace, job.pipeline_name))
+
+    def put(self, kind: str, body: Mapping[str, Any]) -> list[Key]:
+        """Note an object as it is; which QSMJobs may care. None where it was known, or known newer."""
+        metadata = body["metadata"]
+        own = (metadata.get("namespace", ""), metadata["name"])
+        version = age(metadata.get("resourceVersion", ""))
+        if version and max(self._versions[kind].get(own, -1), self._gone[kind].get(own, -1)) >= version:
+            return []
+        self._versions[kind][own] = version
+        if kind == "qsmjobs":
+            self.qsmjobs[own] = _slim(QSMJob.from_body(body))
+            return [own]
+        if kind == "qsmpipelines":
+            self.pipelines[own] = Pipeline.from_body(body)
+            return self._users_of(own)
+        seen = SeenJob.from_body(body) if kind == "jobs" else SeenPod.from_body(body)
+        owner = (own[0], seen.qsmjob)
+        self._owners[kind][own] = owner
+        table: dict[Key, dict[str, Any]] = self._jobs if kind == "jobs" else self._pods
+        table[owner][own[1]] = seen
+        return [owner]
+
+    def drop(self, kind: str, own: Key, version: int = 0) -> list[Key]:
+        """Note that an object is gone; which QSMJobs may care. With `version`, only if nothing newer is known."""
+        known = self._versions[kind].get(own)
+        if known is None or (version and known > version):
+            return []
+        del self._versions[kind][own]
+        self._gone[kind][own] = max(version, known)
+        if kind == "qsmjobs":
+            self.qsmjobs.pop(own, None)
+            return [own]
+        if kind == "qsmpipelines":
+            self.pipelines.pop(own, None)
+            return self._users_of(own)
+        owner = self._owners[kind].pop(own)
+        table: dict[Key, dict[str, Any]] = self._jobs if kind == "jobs" else self._pods
+        table[owner].pop(own[1], None)
+        if not table[owner]:
+            del table[owner]
+        return [owner]
+
+    def replace_all(self, kind: str, listing: Listing, namespace: str = "") -> list[Key]:
+        """Hold what is known against a list; which QSMJobs may care. This finds what no watch told of."""
+        touched: list[Key] = []
+        there = set()
+        for body in listing.items:
+            there.add((body["metadata"].get("namespace", ""), body["metadata"]["name"]))
+            touched += self.put(kind, body)
+        gone = [own for own in self._versions[kind] if own not in there and (not namespace or own[0] == namespace)]
+        for own in gone:
+            touched += self.drop(kind, own, age(listing.resource_version))
+        listed = age(listing.resource_version)
+        self._gone[kind] = {own: version for own, version in self._gone[kind].items() if version > listed}
+        return touched
+
+    def _users_of(self, pipeline: Key) -> list[Key]:
+        return [
+            key
+            for key, job in self.qsmjobs.items()
+            if key[0] == pipeline[0] and not job.is_finished and job.pipeline_name == pipeline[1]
+        ]
+
+    def states(self) -> Iterable[tuple[str, str]]:
+        """Namespace and state of each QSMJob."""
+        for key, job in self.qsmjobs.items():
+            complete = find(job.status.get("conditions") or [], Type.COMPLETE) or {}
+            yield key[0], str(complete.get("reason", "New"))
+
+
+def _slim(job: QSMJob) -> QSMJob:
+    """A finished QSMJob without what nobody asks for any more: there are many of them."""
+    if not job.is_finished:
+        return job
+    spec = {name: job.spec[name] for name in ("ttlSecondsAfterFinished",) if name in job.spec}
+    said = [
+        {name: condition[name] for name in ("type", "status", "reason")}
+        for condition in job.status.get("conditions") or []
+        if condition.get("type") in {Type.COMPLETE, Type.FAILED}
+    ]
+    status = {"conditions": said, "completionTime": job.status.get("completionTime")}
+    return replace(job, spec=spec, status=status)
