@@ -46,7 +46,7 @@ def reliable_noise(fit: FieldFit, mask: Array, misfit_limit: float, power: float
 
     Returns
     -------
-    (x, y, z) float32, rad: noise * max(1, residual / (limit * median))^power. Unchanged where the echoes leave no residual
+    (x, y, z) float32, rad: noise * max(1, residual / (limit * median))^power. Unchanged where there is no residual
     (two of them); being relative to its own median, the residual needs no exact knowledge of the image noise.
     """
     xp = backend.namespace(fit.noise_rad)
