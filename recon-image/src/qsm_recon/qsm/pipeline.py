@@ -89,7 +89,7 @@ def reconstruct(
             fit = fit_with_smooth_offset(scan, fit, brain.mask, mapping.offset_smoothing_mm, mapping.misfit_limit)
     ppm_per_rad = fit.ppm_per_rad(scan.center_frequency_hz)
     field_ppm = fit.phase_slope_rad * ppm_per_rad
-    noise_ppm = reliable_noise(fit, brain.mask, mapping.misfit_limit) * ppm_per_rad
+    noise_ppm = reliable_noise(fit, brain.mask, mapping.misfit_limit, mapping.misfit_power) * ppm_per_rad
     with clock.stage("background") as progress:
         local = remove_background(field_ppm, brain.mask, noise_ppm, geometry, recipe.background, progress)
     with clock.stage("relaxometry"):

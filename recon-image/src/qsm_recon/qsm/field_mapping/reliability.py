@@ -19,8 +19,10 @@ class FieldMappingMethodParams(Params):
     """What every method of this stage has."""
 
     misfit_limit: float = Field(default=2.0, ge=0, le=100)
-    """Voxels whose residual exceeds this many times the brain's median count as noisier, by the square of the excess.
+    """Voxels whose residual exceeds this many times the brain's median count as noisier.
     0 leaves the noise as it is."""
+    misfit_power: float = Field(default=2.0, ge=0, le=8)
+    """Power of that excess with which the noise grows."""
     offset: Literal["free", "smooth"] = "free"
     """The phase at echo time zero. free: fitted in each voxel. smooth: averaged over millimetres once the slope is
     unwrapped, which halves the noise of few echoes (`smooth_offset`)."""
@@ -28,7 +30,7 @@ class FieldMappingMethodParams(Params):
     """Standard deviation of that average, mm."""
 
 
-def reliable_noise(fit: FieldFit, mask: Array, misfit_limit: float) -> Array:
+def reliable_noise(fit: FieldFit, mask: Array, misfit_limit: float, power: float = 2.0) -> Array:
     """Standard deviation of the slope, raised where the echoes do not follow the model.
 
     Parameters
@@ -39,10 +41,12 @@ def reliable_noise(fit: FieldFit, mask: Array, misfit_limit: float) -> Array:
         (x, y, z) bool; the median residual is taken here.
     misfit_limit
         Multiple of that median from which on the noise grows; 0 switches this off.
+    power
+        Of the excess over that limit, by which the noise is multiplied.
 
     Returns
     -------
-    (x, y, z) float32, rad: noise * max(1, residual / (limit * median))^2. Unchanged where the echoes leave no residual
+    (x, y, z) float32, rad: noise * max(1, residual / (limit * median))^power. Unchanged where there is no residual
     (two of them); being relative to its own median, the residual needs no exact knowledge of the image noise.
     """
     xp = backend.namespace(fit.noise_rad)
@@ -51,4 +55,4 @@ def reliable_noise(fit: FieldFit, mask: Array, misfit_limit: float) -> Array:
     if misfit_limit == 0 or median == 0:
         return fit.noise_rad
     excess = xp.maximum(fit.residual / xp.float32(misfit_limit * median), xp.float32(1))
-    return (fit.noise_rad * excess**2).astype(xp.float32)
+    return (fit.noise_rad * excess ** xp.float32(power)).astype(xp.float32)
