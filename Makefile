@@ -9,11 +9,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Where a checkout has no own copy of the real scanner data, its tests skip and say so.
 PYTEST_ARGS ?=
+# More words for accuracy, reproducibility, bench, e.g. ARGS=--full or ARGS="--recipes fast-v1".
+ARGS ?=
 
-.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy bench check demo lock clean tools
+.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy reproducibility bench check demo sync lock clean tools
 
 help: ## list the verbs
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-15s\033[0m %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## build .venv with every command in .venv/bin
 
@@ -61,13 +63,19 @@ test-gpu: setup ## the numeric tests on a CUDA device
 check: fmt-check lint types layers test ## what every commit must pass
 
 accuracy: setup ## errors against known truth -> docs/accuracy.md
-	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python -m benchmarks.accuracy $(ARGS)
+
+reproducibility: setup ## the same head measured differently -> docs/reproducibility.md
+	$(BIN)/python -m benchmarks.reproducibility $(ARGS)
 
 bench: setup ## seconds and memory per stage -> docs/performance.md
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python -m benchmarks.bench --backend $(or $(BACKEND),cpu) $(ARGS)
 
 demo: setup ## a simulated scan (or DICOM=folder) becomes a map, with a picture
 	@tools/demo "$(BIN)" "$(DICOM)"
+
+sync: setup ## rewrite the documents that are generated from code (a test compares them)
+	$(BIN)/python -c "from qsm_recon.report.schema import json_schema; print(json_schema(), end='')" > docs/report.schema.json
 
 lock: setup ## renew the hash-pinned requirements from the .in files
 	@for name in recon-cpu recon-gpu operator dev; do \

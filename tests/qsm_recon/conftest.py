@@ -1,5 +1,6 @@
 """A small head-like scan that every test of the chain can afford: a ball with a source in it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from qsm_recon.simulation.measurement import Measurement
+from qsm_recon.simulation.protocols import Protocol
+from qsm_recon.simulation.vendors import VENDORS
 
 ECHO_TIMES_S = (0.004, 0.008, 0.012)
 FIELD_STRENGTH_T = 3.0
@@ -55,3 +60,44 @@ def ball(tmp_path_factory: pytest.TempPathFactory) -> Ball:
         image = nib.Nifti1Image(volume.astype(np.uint8 if volume.dtype == bool else np.float32), np.diag([2, 2, 2, 1]))
         nib.save(image, folder / f"{name}.nii.gz")
     return Ball(folder, mask, core, field_ppm)
+
+
+def _head(shape: tuple[int, int, int] = (48, 52, 36), size_mm: float = 4.0) -> Measurement:
+    """An ellipsoid of brain in a shell, with a paramagnetic ball in its middle: coarse, so that a run takes seconds."""
+    echo_times_s = (0.004, 0.009, 0.014)
+    x, y, z = np.meshgrid(*[(np.arange(n) - (n - 1) / 2) * size_mm for n in shape], indexing="ij")
+
+    def inside(a: float, b: float, c: float) -> NDArray[np.bool_]:
+        return (x / a) ** 2 + (y / b) ** 2 + (z / c) ** 2 < 1
+
+    magnitude = inside(64, 74, 56) + 0.9 * (inside(78, 88, 66) & ~inside(72, 82, 62))
+    r = np.sqrt(x**2 + y**2 + z**2)
+    field_ppm = np.where(r < 12, 0, 0.1 * (12 / r) ** 3 * (3 * (z / r) ** 2 - 1)) + 4e-4 * x + 4e-6 * z**2
+    te = np.asarray(echo_times_s)[:, None, None, None]
+    signal = magnitude * np.exp(-25 * te + 1j * (0.3 + y / 300 + 2 * np.pi * field_ppm * HZ_PER_PPM * te))
+    noise = np.random.default_rng(7).normal(scale=0.01, size=(2, *signal.shape))
+    affine = np.diag([size_mm, size_mm, size_mm, 1.0])
+    affine[:3, 3] = -94, -102, -70
+    return Measurement(
+        signal=(signal + noise[0] + 1j * noise[1]).astype(np.complex64),
+        protocol=Protocol("tiny", shape, (size_mm,) * 3, echo_times_s, 0.031, 15.0, 260.0),
+        affine_lps_mm=affine,
+        field_strength_t=FIELD_STRENGTH_T,
+        center_frequency_hz=HZ_PER_PPM * 1e6,
+        seed=7,
+    )
+
+
+@pytest.fixture(scope="session")
+def vendor_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A usable scan as a vendor writes it: shared, so copy it before changing anything."""
+    measurement = _head()
+    folders: dict[str, Path] = {}
+
+    def folder(vendor: str) -> Path:
+        if vendor not in folders:
+            folders[vendor] = tmp_path_factory.mktemp(vendor) / "dicom"
+            VENDORS[vendor](measurement, folders[vendor])
+        return folders[vendor]
+
+    return folder

@@ -42,7 +42,7 @@ def _own_signals(monkeypatch: pytest.MonkeyPatch) -> None:
         ([], 64),
         (["no-such-command"], 64),
         (["run"], 64),
-        (["run", "/no/such/folder", "-o", "/tmp/x"], 64),
+        (["run", "/no/such/folder", "-o", "out"], 64),
         (["run", "--no-such-option"], 64),
         (["recipes", "show", "no-such-recipe"], 78),
         (["recipes", "list"], 0),

@@ -112,6 +112,7 @@ def test_reconstruct_makes_the_whole_folder(ball: Any, recipe: str, tmp_path: Pa
     ],
 )
 def test_wrong_scan_is_told(
+    *,
     ball: Any,
     tmp_path: Path,
     changes: dict[str, str],
@@ -159,3 +160,16 @@ def test_bad_volumes_are_told(ball: Any, tmp_path: Path, capsys: pytest.CaptureF
 def test_a_unit_without_what_it_needs_is_wrong_usage(ball: Any, tmp_path: Path, options: list[str]) -> None:
     arguments = ["invert", "--local-field", ball.path("field"), "--mask", ball.path("mask")]
     assert rim.run([*arguments, "--field-unit", *options, "-o", str(tmp_path / "chi.nii")]) == 64
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vendor", ["siemens", "philips-enhanced", "ge"])
+def test_simulated_scan_is_found_and_reconstructed(tmp_path: Path, vendor: str) -> None:
+    scan, result = tmp_path / "scan", tmp_path / "result"
+    assert rim.run(["simulate", "--vendor", vendor, "--angle", "10", "-o", str(scan), "--quiet"]) == 0
+    assert rim.run(["run", str(scan / "dicom"), "-o", str(result), "--nifti", "--quiet"]) == 0
+    chi, mask = (nib.load(result / "nifti" / name) for name in ("Chimap.nii.gz", "desc-chi_mask.nii.gz"))
+    truth = nib.load(scan / "truth" / "Chimap.nii.gz")
+    assert np.allclose(chi.affine, truth.affine, atol=1e-3)
+    inside = np.asarray(mask.dataobj) > 0
+    assert np.corrcoef(np.asarray(chi.dataobj)[inside], np.asarray(truth.dataobj)[inside])[0, 1] > 0.75

@@ -11,13 +11,18 @@ from qsm_recon.errors import TransientError, UsageError
 from qsm_recon.folder import check_target, new_file, new_folder
 
 
+def names(folder: Path) -> list[str]:
+    """What a folder holds, hidden or not."""
+    return [path.name for path in folder.iterdir()]
+
+
 def test_folder_appears_whole(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "out"
     with new_folder(target) as staging:
         (staging / "a.txt").write_text("a")
         assert not target.exists()
     assert (target / "a.txt").read_text() == "a"
-    assert os.listdir(target.parent) == ["out"]
+    assert names(target.parent) == ["out"]
     umask = os.umask(0)
     os.umask(umask)
     assert target.stat().st_mode & 0o777 == 0o777 & ~umask
@@ -25,9 +30,13 @@ def test_folder_appears_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, SystemExit])
 def test_failure_leaves_nothing(tmp_path: Path, failure: type[BaseException]) -> None:
-    with pytest.raises(failure), new_folder(tmp_path / "deep" / "out") as staging:
-        (staging / "half").write_text("half")
-        raise failure
+    def half() -> None:
+        with new_folder(tmp_path / "deep" / "out") as staging:
+            (staging / "half").write_text("half")
+            raise failure
+
+    with pytest.raises(failure):
+        half()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -43,17 +52,22 @@ def test_existing_target_is_refused_and_untouched(tmp_path: Path, kind: str) -> 
     with pytest.raises(UsageError) as caught, new_folder(target):
         pytest.fail("the body must not run")
     assert caught.value.reason == "OutputExists"
-    assert os.listdir(tmp_path) == ["out"]
+    assert names(tmp_path) == ["out"]
 
 
 def test_target_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     target = tmp_path / "out"
-    with pytest.raises(UsageError), new_folder(target) as staging:
-        (staging / "mine").write_text("mine")
-        target.mkdir()
-        (target / "theirs").write_text("theirs")
-    assert os.listdir(target) == ["theirs"]
-    assert os.listdir(tmp_path) == ["out"]
+
+    def race() -> None:
+        with new_folder(target) as staging:
+            (staging / "mine").write_text("mine")
+            target.mkdir()
+            (target / "theirs").write_text("theirs")
+
+    with pytest.raises(UsageError):
+        race()
+    assert names(target) == ["theirs"]
+    assert names(tmp_path) == ["out"]
 
 
 def test_target_below_a_file_is_refused(tmp_path: Path) -> None:
@@ -65,15 +79,20 @@ def test_target_below_a_file_is_refused(tmp_path: Path) -> None:
 def test_file_is_replaced_in_one_step(tmp_path: Path) -> None:
     target = tmp_path / "chi.nii.gz"
     target.write_text("old")
-    with pytest.raises(ValueError, match="no"), new_file(target) as staging:
-        staging.write_text("half")
-        raise ValueError("no")
+
+    def half() -> None:
+        with new_file(target) as staging:
+            staging.write_text("half")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        half()
     assert target.read_text() == "old"
     with new_file(target) as staging:
         assert staging.name == target.name
         staging.write_text("new")
     assert target.read_text() == "new"
-    assert os.listdir(tmp_path) == ["chi.nii.gz"]
+    assert names(tmp_path) == ["chi.nii.gz"]
 
 
 def test_file_in_a_missing_folder_is_wrong_usage(tmp_path: Path) -> None:

@@ -61,11 +61,12 @@ def test_a_scale_slope_that_is_no_number_means_unscaled(shared_data: Path) -> No
     ("content", "reason"), [(b"", "Unreadable"), (b"no nifti at all" * 99, "Unreadable")], ids=["empty", "text"]
 )
 @pytest.mark.parametrize("name", ["x.nii", "x.nii.gz"])
-def test_what_is_no_nifti_is_refused_by_name(tmp_path: Path, content: bytes, reason: str, name: str) -> None:
+def test_what_is_no_nifti_is_refused_without_its_name(tmp_path: Path, content: bytes, reason: str, name: str) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=r"x\.nii") as caught:
-        read_volume(tmp_path / name)
+    with pytest.raises(InputError, match="--phase") as caught:
+        read_volume(tmp_path / name, "--phase")
     assert caught.value.reason == reason
+    assert "x.nii" not in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["x.nii", "x.nii.gz"])
@@ -84,13 +85,13 @@ def test_complex_and_flat_volumes_are_refused(tmp_path: Path) -> None:
     nib.Nifti1Image(np.zeros((2, 2, 2), np.complex64), AFFINE).to_filename(tmp_path / "c.nii")
     nib.Nifti1Image(np.zeros((2, 2), np.float32), AFFINE).to_filename(tmp_path / "f.nii")
     for name in ("c.nii", "f.nii"):
-        with pytest.raises(InputError, match=name):
-            read_volume(tmp_path / name)
+        with pytest.raises(InputError, match="--phase"):
+            read_volume(tmp_path / name, "--phase")
 
 
 def test_wrong_paths_are_usage_errors(tmp_path: Path, volume: np.ndarray) -> None:
-    with pytest.raises(UsageError, match=r"none\.nii"):
-        read_volume(tmp_path / "none.nii")
+    with pytest.raises(UsageError, match="--phase"):
+        read_volume(tmp_path / "none.nii", "--phase")
     with pytest.raises(UsageError):
         read_volume(tmp_path)
     with pytest.raises(UsageError, match="must end in"):

@@ -75,7 +75,7 @@ def test_hash_tells_values_not_layout(tmp_path: Path) -> None:
     default = recipes.load("medi0-v1").sha256
     same = write(tmp_path, "  merit: false", "\n\n  merit:    false  # words\n")
     assert recipes.load(same).sha256 == default
-    left_out = write(tmp_path, "  inner_iterations: 25", "  # inner_iterations: 25")
+    left_out = write(tmp_path, "  max_per_s: 1000.0", "  # max_per_s: 1000.0")
     assert recipes.load(left_out).sha256 == default, "a default that is written out is the same recipe"
     other = write(tmp_path, "merit: false", "merit: true")
     assert recipes.load(other).sha256 != default
@@ -93,3 +93,11 @@ def test_scalars_follow_yaml_1_2() -> None:
         "h": 0.5,
         "i": -150.0,
     }
+
+
+def test_a_smooth_offset_needs_exact_unwrapping(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    text = recipes.load("fast-v1").text
+    path.write_text(text.replace("method: region-growing", "method: laplacian"), encoding="utf-8")
+    with pytest.raises(RecipeError, match="exact unwrapping"):
+        recipes.load(str(path))

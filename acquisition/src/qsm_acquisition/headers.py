@@ -192,8 +192,8 @@ def _image(
     type_keyword = "FrameType" if enhanced and has(place("FrameType"), "FrameType") else "ImageType"
     temporal_keyword = "TemporalPositionIndex" if enhanced else "TemporalPositionIdentifier"
     image_type = texts(place(type_keyword), type_keyword)
-    rescale = _rescale(place("RescaleSlope"))
-    real_world_value = _real_world_value(places, header)
+    rescale = _rescale(place("RescaleSlope"), faults)
+    real_world_value = _real_world_value(places, header, faults)
     is_field_map = bool(_FIELD_MAP_WORDS & set(image_type)) or any(
         mapping is not None and mapping.unit.strip().upper() == "HZ" for mapping in (rescale, real_world_value)
     )
@@ -267,21 +267,31 @@ def _integer(place: Dataset, keyword: str) -> int | None:
     return None if value is None else int(value)
 
 
-def _rescale(place: Dataset) -> Rescale | None:
-    slope, intercept = number(place, "RescaleSlope"), number(place, "RescaleIntercept")
+def _rescale(place: Dataset, faults: list[Fault]) -> Rescale | None:
+    slope, intercept = (_stated(place, keyword, faults) for keyword in ("RescaleSlope", "RescaleIntercept"))
     if slope is None or intercept is None:
         return None
     return Rescale(slope, intercept, text(place, "RescaleType"))
 
 
-def _real_world_value(places: tuple[Dataset, ...], header: Dataset) -> Rescale | None:
+def _stated(place: Dataset, keyword: str, faults: list[Fault]) -> float | None:
+    """A number that may be absent; illegal is not absent: without it the pixels would pass for unscaled."""
+    value = number(place, keyword)
+    if value is None and has(place, keyword):
+        faults.append(Fault(Reason.INVALID_ATTRIBUTE, keyword))
+    return value
+
+
+def _real_world_value(places: tuple[Dataset, ...], header: Dataset, faults: list[Fault]) -> Rescale | None:
     """The first linear real-world mapping of the frame, else of the object (PS3.3 C.7.6.16.2.11)."""
     mapping = next((place for place in places[:-1] if has(place, "RealWorldValueSlope")), None)
     if mapping is None:
         mapping = first_item(header, "RealWorldValueMappingSequence")
     if mapping is None:
         return None
-    slope, intercept = number(mapping, "RealWorldValueSlope"), number(mapping, "RealWorldValueIntercept")
+    slope, intercept = (
+        _stated(mapping, keyword, faults) for keyword in ("RealWorldValueSlope", "RealWorldValueIntercept")
+    )
     if slope is None or intercept is None:
         return None
     units = first_item(mapping, "MeasurementUnitsCodeSequence")

@@ -30,6 +30,7 @@ _BY_EXIT_CODE: dict[int, tuple[str, str]] = {
     71: (Failure.OUT_OF_MEMORY, "The memory did not suffice"),
     75: (Failure.UNAVAILABLE, "Something it needs was not reachable"),
     78: (Failure.INVALID_INPUT, "The recipe is wrong"),
+    129: (Failure.RECON_ERROR, "It was interrupted"),
     130: (Failure.RECON_ERROR, "It was interrupted"),
     143: (Failure.RECON_ERROR, "It was interrupted"),
 }

@@ -16,6 +16,8 @@ from qsm_recon.errors import ReconError, TransientError, UsageError
 
 EXIT_INTERNAL = 70
 EXIT_PIPE = 128 + signal.SIGPIPE
+_AGAIN_S = 0.005
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Cancelled(BaseException):
@@ -39,6 +41,9 @@ def run(arguments: list[str]) -> int:
     try:
         return _invoke(arguments)
     except Cancelled as cancelled:
+        if "--json" in arguments:
+            told = {"reason": "Cancelled", "message": "stopped by a signal", "exit_code": cancelled.exit_code}
+            sys.stdout.write(json.dumps(told, indent=2) + "\n")
         _say(f"qsm-recon: stopped by signal {cancelled.exit_code - 128}; nothing was written")
         return cancelled.exit_code
     except BrokenPipeError:
@@ -79,7 +84,8 @@ def _explain(error: Exception) -> ReconError:
 def _fail(error: ReconError, *, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(json.dumps(error.as_dict(), indent=2) + "\n")
-    _say(f"qsm-recon: {error.reason}: {error.message}")
+    # One line, whoever wrote the message (click lists choices below each other): a log takes a failure by lines.
+    _say(f"qsm-recon: {error.reason}: {' '.join(error.message.split())}")
     return error.exit_code
 
 
@@ -105,13 +111,31 @@ def _quieten_libraries() -> None:
 
 def _listen_to_signals() -> None:
     """Unwind on the signals by which people and clusters stop a program, so that staging folders vanish."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` asked for its signal to be ignored
             signal.signal(number, _cancel)
+    sys.unraisablehook = _deliver_again
 
 
 def _cancel(number: int, _frame: FrameType | None) -> None:
+    for further in _STOPPING:  # a second Ctrl-C must not interrupt the cleaning up after the first
+        signal.signal(further, signal.SIG_IGN)
     raise Cancelled(number)
+
+
+def _deliver_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Raise a cancellation once more that Python had to drop, a moment later.
+
+    A signal may arrive while a library's C code has called back into Python (the compiler's cache does), or in a
+    finaliser; an exception raised there goes nowhere, and the run would go on as if nobody had asked it to stop.
+    """
+    cancelled = unraisable.exc_value
+    if not isinstance(cancelled, Cancelled):
+        sys.__unraisablehook__(unraisable)
+        return
+    number = cancelled.exit_code - 128
+    signal.signal(signal.SIGALRM, lambda _alarm, frame: _cancel(number, frame))
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
 
 
 if __name__ == "__main__":

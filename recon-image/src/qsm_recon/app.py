@@ -48,7 +48,8 @@ def run(
     folder.check_target(output)
     clock = StageClock(observer)
     with clock.stage("look") as progress:
-        chosen = survey.choose(survey.look(source, progress), wanted)
+        found = survey.look(source, progress)
+    chosen, left_out = survey.choose(found, wanted), survey.left_out(found)
     with folder.new_folder(output) as staging:
         reports = []
         for place, acquisition in _places(staging, chosen):
@@ -68,7 +69,7 @@ def run(
                 scan_facts={**facts.of_scan(loaded.scan), **facts.of_acquisition(acquisition)},
                 files=files,
                 affine_lps_mm=loaded.grid.affine_lps_mm,
-                warnings=(*loaded.warnings, *notes),
+                warnings=(*left_out, *loaded.warnings, *notes),
             )
             reports.append(report)
             clock = StageClock(observer)
@@ -83,8 +84,11 @@ def run_volumes(
     observer: Observer,
     *,
     mask: NDArray[np.bool_] | None = None,
+    notes: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Reconstruct a scan that is in memory already into a new folder of NIfTI volumes; its report.
+
+    `notes` are warnings of reading, "Code: sentence.", for the report.
 
     Raises
     ------
@@ -106,7 +110,7 @@ def run_volumes(
             scan_facts=facts.of_scan(scan),
             files=files,
             affine_lps_mm=affine_lps_mm,
-            warnings=(),
+            warnings=notes,
         )
 
 

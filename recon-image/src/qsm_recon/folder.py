@@ -9,10 +9,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from qsm_recon.errors import ReconError, TransientError, UsageError
+
+_FLUSHING_THREADS = 8
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _USAGE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENOENT}
@@ -142,14 +145,20 @@ def _umask() -> int:
 
 def _flush(folder: Path) -> None:
     """Have every file and directory on disk before the rename makes them visible."""
-    for root, _folders, files in os.walk(folder, topdown=False):
-        for name in files:
-            descriptor = os.open(Path(root) / name, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        _flush_directory(Path(root))
+    found = [(Path(root), files) for root, _folders, files in os.walk(folder, topdown=False)]
+    # Disks take many requests at once, and a series has hundreds of files.
+    with ThreadPoolExecutor(_FLUSHING_THREADS) as pool:
+        list(pool.map(_flush_file, [root / name for root, files in found for name in files]))
+    for root, _files in found:
+        _flush_directory(root)
+
+
+def _flush_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _flush_directory(folder: Path) -> None:

@@ -40,8 +40,15 @@ class Volume:
     """Distance between voxel centres along (x, y, z)."""
 
 
-def read_volume(path: Path) -> Volume:
+def read_volume(path: Path, label: str = "the file") -> Volume:
     """Read `.nii` or `.nii.gz`; a scale slope that is zero or not a number means unscaled, as the format says.
+
+    Parameters
+    ----------
+    path
+        The file.
+    label
+        What messages call it, e.g. the option: its name may tell of a person.
 
     Raises
     ------
@@ -51,31 +58,30 @@ def read_volume(path: Path) -> Volume:
         `Unreadable` for what is no NIfTI or is cut short; `InvalidPixels` for other than 3 or 4 axes or
         complex or colour voxels; `InvalidAttribute` for voxel sizes that are not positive.
     """
-    name = path.name
     if not path.is_file():
-        raise UsageError(f"There is no file {name}.")
+        raise UsageError(f"{label}: there is no such file.")
     try:
         image: Any = nib.load(path)
         if not isinstance(image, _IMAGE):
-            raise InputError("Unreadable", f"{name} is no NIfTI file.")
+            raise InputError("Unreadable", f"{label} is no NIfTI file.")
         if image.get_data_dtype().kind not in "iufb":
-            raise InputError("InvalidPixels", f"{name} holds complex or colour voxels; a real volume is expected.")
+            raise InputError("InvalidPixels", f"{label} holds complex or colour voxels; a real volume is expected.")
         array = np.asanyarray(image.dataobj).astype(np.float32, copy=False)
     except (ImageFileError, HeaderDataError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError("Unreadable", f"{name} is no NIfTI file, or is damaged or cut short.") from error
+        raise InputError("Unreadable", f"{label} is no NIfTI file, or is damaged or cut short.") from error
     except OSError as error:
         # nibabel reports a short file as an OSError without a number; the system's own have one.
         if error.errno is None:
-            raise InputError("Unreadable", f"{name} is cut short.") from error
-        raise UsageError(f"{name} cannot be read: {error.strerror}.") from error
+            raise InputError("Unreadable", f"{label} is cut short.") from error
+        raise UsageError(f"{label} cannot be read: {error.strerror}.") from error
     while array.ndim > _SPATIAL and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim not in (_SPATIAL, _SPATIAL + 1):
-        raise InputError("InvalidPixels", f"{name} has {array.ndim} axes; (x, y, z) or (x, y, z, echo) is expected.")
+        raise InputError("InvalidPixels", f"{label} has {array.ndim} axes; (x, y, z) or (x, y, z, echo) is expected.")
     affine = np.asarray(image.affine, dtype=np.float64)
     x, y, z = (float(v) for v in np.linalg.norm(affine[:3, :3], axis=0))
     if not all(np.isfinite(v) and v > 0 for v in (x, y, z)):
-        raise InputError("InvalidAttribute", f"{name} states voxel sizes of {x:g}, {y:g}, {z:g} mm.")
+        raise InputError("InvalidAttribute", f"{label} states voxel sizes of {x:g}, {y:g}, {z:g} mm.")
     return Volume(np.ascontiguousarray(array), affine, (x, y, z))
 
 

@@ -45,6 +45,9 @@ _TELLING = (
 )
 """Reasons, the nearest to a usable scan first: that one stands for a folder in which nothing is usable."""
 
+_NAMED_FILES = 8
+"""More places than this are no help to anybody."""
+
 
 def look(source: Path, progress: Progress = silent) -> Survey:
     """Everything in a folder (with its subfolders) or one file, by header; never raises on any content.
@@ -57,17 +60,19 @@ def look(source: Path, progress: Progress = silent) -> Survey:
         Called with the fraction of files looked at.
     """
     unopened: list[Refusal] = []
+    places: dict[str, int] = {}
     paths = sorted(_files(source, unopened))
     headers: list[tuple[str, Dataset]] = []
     for count, path in enumerate(paths):
         outcome = qsm_acquisition.read_header(path)
         if isinstance(outcome, Refusal):
             unopened.append(outcome)
+            places[str(path)] = count + 1
         else:
             headers.append((str(path), outcome))
         progress((count + 1) / len(paths))
     found = qsm_acquisition.survey(headers)
-    return Survey(found.acquisitions, (*found.refusals, *_grouped(unopened)))
+    return Survey(found.acquisitions, (*found.refusals, *_grouped(unopened, places, len(paths))))
 
 
 def choose(survey: Survey, wanted: str) -> tuple[Acquisition, ...]:
@@ -98,9 +103,20 @@ def choose(survey: Survey, wanted: str) -> tuple[Acquisition, ...]:
             raise UsageError(f"--acquisition must be `all` or a number from 1 to {len(usable)}, got {wanted!r}")
         return (usable[int(wanted) - 1],)
     if len(usable) > 1:
-        lines = "\n".join(f"  {number}  {in_words(one)}" for number, one in enumerate(usable, 1))
-        raise UsageError(f"{len(usable)} usable acquisitions; name one with --acquisition N, or all:\n{lines}")
+        found = "; ".join(f"{number} = {in_words(one)}" for number, one in enumerate(usable, 1))
+        raise UsageError(f"{len(usable)} usable acquisitions; name one with --acquisition N, or all: {found}")
     return usable
+
+
+def left_out(survey: Survey) -> tuple[str, ...]:
+    """What `run` says of the files beside the scan: a warning with the number of each kind, or nothing."""
+    counts: dict[str, int] = {}
+    for refusal in survey.refusals:
+        counts[str(refusal.reason)] = counts.get(str(refusal.reason), 0) + refusal.instance_count
+    if not counts:
+        return ()
+    kinds = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+    return (f"FilesLeftOut: {sum(counts.values())} files of the folder are not part of a usable scan: {kinds}.",)
 
 
 def in_words(acquisition: Acquisition) -> str:
@@ -127,9 +143,9 @@ def _nothing_usable(refusals: tuple[Refusal, ...]) -> InputError:
         return InputError(str(Reason.NO_IMAGES), "the folder holds no files")
     ranked = sorted(refusals, key=lambda one: (_TELLING.index(one.reason), -one.instance_count))
     message = ranked[0].message
-    others = [f"  {one.reason} ({one.instance_count} files): {one.message}" for one in ranked[1:]]
-    if others:
-        message = "\n".join((message, "also refused:", *others))
+    if len(ranked) > 1:
+        others = ", ".join(dict.fromkeys(str(one.reason) for one in ranked[1:]))
+        message += f" (Also refused: {others}; `qsm-recon inspect` tells why.)"
     error = InputError(str(ranked[0].reason), message)
     error.details = {"refusals": [refusal_as_dict(refusal) for refusal in ranked]}
     return error
@@ -150,17 +166,29 @@ def _files(source: Path, unopened: list[Refusal]) -> Iterator[Path]:
             yield Path(root) / name
 
 
-def _grouped(refusals: list[Refusal]) -> tuple[Refusal, ...]:
-    """Files refused for the same reason in the same words as one refusal."""
+def _grouped(refusals: list[Refusal], places: dict[str, int], total: int) -> tuple[Refusal, ...]:
+    """Files refused for the same reason in the same words as one refusal that tells their places in the folder.
+
+    A file's name may be the patient's; its place in the sorted list of paths is nobody's.
+    """
     groups: dict[tuple[Reason, str], list[Refusal]] = {}
     for refusal in refusals:
         groups.setdefault((refusal.reason, refusal.message), []).append(refusal)
     return tuple(
         Refusal(
             reason,
-            message,
+            message + _where([places[name] for one in members for name in one.sources if name in places], total),
             instance_count=sum(one.instance_count for one in members),
             sources=tuple(sorted(name for one in members for name in one.sources)),
         )
         for (reason, message), members in groups.items()
     )
+
+
+def _where(numbers: list[int], total: int) -> str:
+    """' (In order of paths: file 3, 17 of 120.)' or nothing."""
+    if not numbers:
+        return ""
+    shown = ", ".join(str(number) for number in numbers[:_NAMED_FILES])
+    more = f" and {len(numbers) - _NAMED_FILES} more" if len(numbers) > _NAMED_FILES else ""
+    return f" (In order of paths: file {shown}{more} of {total}.)"

@@ -16,6 +16,7 @@ from qsm_recon.qsm.progress import Progress as ProgressCall
 from qsm_recon.qsm.progress import silent
 
 LABELS = {
+    "look": "Looking at headers",
     "read": "Reading images",
     "field_mapping": "Fitting the field",
     "masking": "Finding the brain",

@@ -6,11 +6,15 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
+from rich.text import Text
 
 from qsm_acquisition.acquisition import Acquisition, Survey
 from qsm_recon import survey
 from qsm_recon.cli import options
+
+_WIDTH = 80
+"""Columns where the output is no terminal."""
 
 
 @click.command(name="inspect")
@@ -53,35 +57,32 @@ def _acquisition(number: int, one: Acquisition) -> dict[str, Any]:
 
 
 def _print(found: Survey) -> None:
-    """Tables for people; what a header says is printed as plain text, never as markup."""
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 160)
+    """Blocks of text for people, wrapped to the terminal; a header's words are printed plain, never as markup."""
+    console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else _WIDTH)
     if found.acquisitions:
-        table = Table(title="Usable", title_justify="left", title_style="bold green")
-        for heading in ("", "Vendor", "Matrix", "Voxel, mm", "Echo times, ms", "Field", "Images", "Notes"):
-            table.add_column(heading, overflow="fold")
-        for number, one in enumerate(found.acquisitions, 1):
-            table.add_row(str(number), *_row(one))
-        console.print(table)
+        console.print("Usable", style="bold green")
+    for number, one in enumerate(found.acquisitions, 1):
+        console.print(f"{number:>3}  {one.vendor} {one.software_versions}", style="bold")
+        for line in (*_lines(one), *one.warnings):
+            console.print(Padding(Text(line), (0, 0, 0, 5), expand=False))
     if found.refusals:
-        table = Table(title="Refused", title_justify="left", title_style="bold red")
-        table.add_column("Reason", style="bold")
-        table.add_column("Files", justify="right")
-        table.add_column("Why", overflow="fold")
-        for refusal in found.refusals:
-            table.add_row(str(refusal.reason), str(refusal.instance_count), refusal.message)
-        console.print(table)
+        console.print("Refused", style="bold red")
+    for refusal in found.refusals:
+        files = "1 file" if refusal.instance_count == 1 else f"{refusal.instance_count} files"
+        console.print(f"     {refusal.reason}, {files}", style="bold")
+        console.print(Padding(Text(refusal.message), (0, 0, 0, 5), expand=False))
     if not found.acquisitions:
         console.print("Nothing here can be reconstructed.")
 
 
-def _row(one: Acquisition) -> tuple[str, ...]:
+def _lines(one: Acquisition) -> tuple[str, ...]:
     between_rows, between_columns = one.pixel_spacing_mm
+    times = ", ".join(f"{1000 * te:g}" for te in one.echo_times_s)
     return (
-        f"{one.vendor} {one.software_versions}",
-        f"{one.columns} x {one.rows} x {one.slice_count}",
-        f"{between_columns:.3g} x {between_rows:.3g} x {one.slice_step_mm:.4g}",
-        ", ".join(f"{1000 * te:g}" for te in one.echo_times_s),
-        f"{one.field_strength_t:.3g} T",
-        f"{len(one.cells)} ({', '.join(sorted(str(component) for component in one.components))})",
-        "\n".join(warning.partition(":")[0] for warning in one.warnings),
+        (
+            f"{one.columns} x {one.rows} x {one.slice_count} voxels of {between_columns:.3g} x {between_rows:.3g} x "
+            f"{one.slice_step_mm:.4g} mm, {'3D' if one.is_3d else '2D'}, {one.field_strength_t:.3g} T"
+        ),
+        f"{one.echo_count} echoes at {times} ms",
+        f"{len(one.cells)} images: {', '.join(sorted(str(component) for component in one.components))}",
     )

@@ -26,7 +26,7 @@ from qsm_recon.qsm.referencing import reference
 @options.geometry_options
 @options.recipe_option
 @options.talk_options
-@click.option("--output", "-o", type=options.NEW_PATH, required=True, help="Susceptibility NIfTI, ppm; 0 outside.")
+@click.option("--output", "-o", type=options.NEW_VOLUME, required=True, help="Susceptibility NIfTI, ppm; 0 outside.")
 def command(
     *,
     local_field: Path,
@@ -47,21 +47,21 @@ def command(
     Without --csf-mask the recipe's fluid constraint cannot act, and the map is referenced as the recipe says for
     a brain without fluid.
     """
-    factor = unit.ppm()
+    factor = np.float32(unit.ppm())
     config = recipes.load(recipe_name).config
-    local = volumes.read_3d(local_field, "--local-field")
+    local, field_ppm = volumes.read_field(local_field, "--local-field", unit)
     inside = volumes.read_mask(mask, "--mask", local)
-    noise_field = volumes.read_beside(noise, "--noise", local, finite=False)
+    noise_field = volumes.read_noise(noise, local)
     fluid = None if csf_mask is None else volumes.read_mask(csf_mask, "--csf-mask", local)
     edges = volumes.read_magnitude(magnitude, "--magnitude", local)
     geometry = volumes.geometry(local, voxel_size_mm, b0_direction)
     with watching(quiet=quiet) as observer, StageClock(observer).stage("inversion") as progress:
         inversion = invert(
-            local.array * np.float32(factor),
+            field_ppm,
             inside,
             geometry,
             config.inversion,
-            noise_ppm=None if noise_field is None else noise_field * np.float32(factor),
+            noise_ppm=None if noise_field is None else noise_field * factor,
             magnitude=edges,
             csf_mask=fluid,
             progress=progress,

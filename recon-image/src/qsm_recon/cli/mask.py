@@ -20,7 +20,7 @@ from qsm_recon.qsm.observing import StageClock
 @options.geometry_options
 @options.recipe_option
 @options.talk_options
-@click.option("--output", "-o", type=options.NEW_PATH, required=True, help="Mask NIfTI, 0 and 1.")
+@click.option("--output", "-o", type=options.NEW_VOLUME, required=True, help="Mask NIfTI, 0 and 1.")
 def command(*, recipe_name: str, output: Path, quiet: bool, as_json: bool, **scan_options: Any) -> None:
     """Find the brain from magnitude and phase."""
     config = recipes.load(recipe_name).config

@@ -3,21 +3,23 @@
 import functools
 import json
 import math
+import os
+import stat
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 
 from qsm_recon.cli.field_unit import FieldUnit
+from qsm_recon.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-EXISTING_FOLDER = click.Path(exists=True, file_okay=False, readable=True, path_type=Path)
-EXISTING_PATH = click.Path(exists=True, readable=True, path_type=Path)
-NEW_PATH = click.Path(path_type=Path)
+LOWEST_FIELD_T, HIGHEST_FIELD_T = 0.01, 25.0
+"""From Earth-field-like research magnets to the strongest ones that held an animal."""
 
 
 class Numbers(click.ParamType[tuple[float, ...]]):
@@ -56,6 +58,62 @@ class PositiveFloat(click.ParamType[float]):
         if not math.isfinite(number) or number <= 0:
             self.fail(f"must be a finite number above zero, got {value}", param, ctx)
         return number
+
+
+class ExistingPath(click.ParamType[Path]):
+    """A path that must be there; messages name the option, not the path, which may hold a patient's name."""
+
+    name = "path"
+
+    def __init__(self, *, folders: bool = True) -> None:
+        self._folders = folders
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path."""
+        path = Path(value)
+        try:
+            status = path.stat()
+        except (OSError, ValueError) as error:
+            self.fail(f"cannot be opened ({getattr(error, 'strerror', None) or 'no legal path'})", param, ctx)
+        if stat.S_ISDIR(status.st_mode) and not self._folders:
+            self.fail("must be a file, it is a folder", param, ctx)
+        if not os.access(path, os.R_OK):
+            self.fail("cannot be read (permission)", param, ctx)
+        return path
+
+
+class NewVolume(click.ParamType[Path]):
+    """A NIfTI file to write, found impossible before minutes of work, not after."""
+
+    name = "file.nii[.gz]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path."""
+        path = Path(value)
+        if not path.name.endswith((".nii", ".nii.gz")):
+            self.fail("must end in .nii or .nii.gz", param, ctx)
+        if path.is_dir():
+            self.fail("is a folder; name a file", param, ctx)
+        if not path.absolute().parent.is_dir() or not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+            self.fail("its folder is not there, or cannot be written", param, ctx)
+        return path
+
+
+class FieldStrength(PositiveFloat):
+    """B0 in tesla; 3000 is mT, 127 is MHz."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Number as float."""
+        number = super().convert(value, param, ctx)
+        if not LOWEST_FIELD_T <= number <= HIGHEST_FIELD_T:
+            self.fail(f"must be in tesla, {LOWEST_FIELD_T} to {HIGHEST_FIELD_T}, got {value}", param, ctx)
+        return number
+
+
+EXISTING_FILE = ExistingPath(folders=False)
+EXISTING_PATH = ExistingPath()
+NEW_PATH = click.Path(path_type=Path)
+NEW_VOLUME = NewVolume()
 
 
 def recipe_option(function: F) -> F:
@@ -126,7 +184,7 @@ def echo_options(function: F) -> F:
                 required=True,
                 help='Echo times in s, ascending, e.g. "0.004,0.008,0.012".',
             ),
-            click.option("--field-strength-t", type=PositiveFloat(), required=True, help="B0 in tesla."),
+            click.option("--field-strength-t", type=FieldStrength(), required=True, help="B0 in tesla."),
             click.option("--bipolar", is_flag=True, help="Even and odd echoes were read in opposite directions."),
         )
     ):
@@ -144,13 +202,23 @@ def field_unit_options(function: F) -> F:
         show_default=True,
         help="Unit of the field: ppm of B0, Hz, or rad gathered in --echo-time-s.",
     )
-    @click.option("--field-strength-t", type=PositiveFloat(), help="B0 in tesla; needed for hz and rad.")
+    @click.option("--field-strength-t", type=FieldStrength(), help="B0 in tesla; needed for hz and rad.")
     @click.option("--echo-time-s", type=PositiveFloat(), help="Time in s in which the phase was gathered; for rad.")
     @functools.wraps(function)
     def with_unit(*, field_unit: str, field_strength_t: float | None, echo_time_s: float | None, **rest: Any) -> Any:
         return function(unit=FieldUnit(field_unit, field_strength_t, echo_time_s), **rest)
 
     return cast("F", with_unit)
+
+
+def check_echo_times(echo_times_s: tuple[float, ...]) -> None:
+    """Echo times in s, ascending; times in ms are caught."""
+    if any(later <= earlier for earlier, later in pairwise(echo_times_s)):
+        raise UsageError("--echo-times-s must ascend")
+    if echo_times_s[0] <= 0:
+        raise UsageError("--echo-times-s must be above zero")
+    if echo_times_s[-1] > 0.5:
+        raise UsageError(f"--echo-times-s are in seconds; {echo_times_s[-1]:g} s is no gradient-echo time (ms?)")
 
 
 def finish(facts: dict[str, Any], warnings: tuple[str, ...], output: Path, *, quiet: bool, as_json: bool) -> None:

@@ -42,7 +42,8 @@ def command(
     scan, witness = volumes.read_echoes(**scan_options)
     inside = None if mask is None else volumes.read_mask(mask, "--mask", witness)
     with watching(quiet=quiet) as observer:
-        report = app.run_volumes(scan, witness.affine, output, method, observer, mask=inside)
+        notes = volumes.span_warnings(scan)
+        report = app.run_volumes(scan, witness.affine, output, method, observer, mask=inside, notes=notes)
     if as_json:
         options.print_json({"output": str(output), "report": report})
     else:

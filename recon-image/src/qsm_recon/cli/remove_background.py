@@ -23,8 +23,8 @@ from qsm_recon.qsm.observing import StageClock
 @options.geometry_options
 @options.recipe_option
 @options.talk_options
-@click.option("--mask-output", type=options.NEW_PATH, help="Also write the mask in which the local field is valid.")
-@click.option("--output", "-o", type=options.NEW_PATH, required=True, help="Local field NIfTI, ppm; 0 outside.")
+@click.option("--mask-output", type=options.NEW_VOLUME, help="Also write the mask in which the local field is valid.")
+@click.option("--output", "-o", type=options.NEW_VOLUME, required=True, help="Local field NIfTI, ppm; 0 outside.")
 def command(
     *,
     field: Path,
@@ -40,17 +40,17 @@ def command(
     as_json: bool,
 ) -> None:
     """Take the field of sources outside the mask away from the total field."""
-    factor = unit.ppm()
+    factor = np.float32(unit.ppm())
     config = recipes.load(recipe_name).config
-    total = volumes.read_3d(field, "--field")
+    total, field_ppm = volumes.read_field(field, "--field", unit)
     inside = volumes.read_mask(mask, "--mask", total)
-    noise_field = volumes.read_beside(noise, "--noise", total, finite=False)
+    noise_field = volumes.read_noise(noise, total)
     geometry = volumes.geometry(total, voxel_size_mm, b0_direction)
     with watching(quiet=quiet) as observer, StageClock(observer).stage("background") as progress:
         local = remove_background(
-            total.array * np.float32(factor),
+            field_ppm,
             inside,
-            None if noise_field is None else noise_field * np.float32(factor),
+            None if noise_field is None else noise_field * factor,
             geometry,
             config.background,
             progress,

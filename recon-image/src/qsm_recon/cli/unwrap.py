@@ -23,7 +23,7 @@ from qsm_recon.qsm.unwrapping import unwrap
 @options.geometry_options
 @options.recipe_option
 @options.talk_options
-@click.option("--output", "-o", type=options.NEW_PATH, required=True, help="Unwrapped phase NIfTI, rad; 0 outside.")
+@click.option("--output", "-o", type=options.NEW_VOLUME, required=True, help="Unwrapped phase NIfTI, rad; 0 outside.")
 def command(
     *,
     phase: Path,
@@ -41,7 +41,7 @@ def command(
     wrapped = volumes.read_3d(phase, "--phase")
     volumes.check_phase(wrapped.array)
     inside = volumes.read_mask(mask, "--mask", wrapped)
-    noise_rad = volumes.read_beside(noise, "--noise", wrapped, finite=False)
+    noise_rad = volumes.read_noise(noise, wrapped)
     if noise_rad is None:
         noise_rad = np.ones(wrapped.array.shape, dtype=np.float32)
     geometry = volumes.geometry(wrapped, voxel_size_mm, b0_direction)

@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qsm_recon.cli import options
+from qsm_recon.cli.field_unit import FieldUnit
 from qsm_recon.errors import InputError, UsageError
 from qsm_recon.nifti import Volume, read_volume
 from qsm_recon.qsm import units
@@ -18,11 +19,15 @@ Array = NDArray[Any]
 
 PHASE_TOLERANCE = 1.01
 """Integer storage and rounding may reach a little beyond pi; another unit reaches far beyond."""
+HIGHEST_FIELD_PPM = 10.0
+"""Air against tissue makes 3 ppm at most, and metal artefacts are no image: beyond this the unit is another."""
+LEAST_SPAN_RAD = 1.0
+"""Noise in air alone spans a whole turn."""
 
 
 def read_3d(path: Path, option: str, *, finite: bool = True) -> Volume:
     """One volume (x, y, z)."""
-    volume = read_volume(path)
+    volume = read_volume(path, option)
     if volume.array.ndim != 3:
         raise InputError("ShapeMismatch", f"{option} must be one volume (x, y, z), it has shape {volume.array.shape}")
     if finite and not np.isfinite(volume.array).all():
@@ -40,12 +45,16 @@ def read_mask(path: Path, option: str, like: Volume) -> Array:
     return mask
 
 
-def read_beside(path: Path | None, option: str, like: Volume, *, finite: bool = True) -> Array | None:
-    """An optional volume on the grid of `like`."""
+def read_noise(path: Path | None, like: Volume) -> Array | None:
+    """An optional standard deviation on the grid of `like`: not negative, infinite where there is no signal."""
     if path is None:
         return None
-    volume = read_3d(path, option, finite=finite)
-    same_grid(option, volume, like)
+    volume = read_3d(path, "--noise", finite=False)
+    same_grid("--noise", volume, like)
+    if np.isnan(volume.array).any():
+        raise InputError("NotFinite", "--noise holds values that are no numbers (NaN); infinity means no signal")
+    if float(volume.array.min()) < 0 or not np.any((volume.array > 0) & np.isfinite(volume.array)):
+        raise InputError("InvalidNoise", "--noise must be a standard deviation: never negative, somewhere above zero")
     return volume.array
 
 
@@ -53,7 +62,7 @@ def read_magnitude(path: Path | None, option: str, like: Volume) -> Array | None
     """A magnitude (x, y, z), or (x, y, z, echo) of which the root sum of squares is taken."""
     if path is None:
         return None
-    volume = read_volume(path)
+    volume = read_volume(path, option)
     if volume.array.ndim == 4:
         volume = replace(volume, array=np.sqrt(np.sum(volume.array**2, axis=3)))
     if not np.isfinite(volume.array).all():
@@ -92,7 +101,7 @@ def read_echoes(
     InputError
         The volumes do not fit together, are no numbers, or the phase is not in rad.
     """
-    magnitude, phase = read_volume(magnitude_path), read_volume(phase_path)
+    magnitude, phase = read_volume(magnitude_path, "--magnitude"), read_volume(phase_path, "--phase")
     for option, volume in (("--magnitude", magnitude), ("--phase", phase)):
         if volume.array.ndim != 4:
             raise InputError(
@@ -101,18 +110,19 @@ def read_echoes(
         if not np.isfinite(volume.array).all():
             raise InputError("NotFinite", f"{option} holds values that are no numbers (NaN or infinity)")
         if float(np.ptp(volume.array)) == 0:
-            raise InputError("ConstantVolume", f"{option} has the same value everywhere: this is no image")
-    same_grid("--phase", phase, magnitude)
+            raise InputError("ConstantPixels", f"{option} has the same value everywhere: this is no image")
+    if phase.array.shape != magnitude.array.shape:
+        raise InputError("ShapeMismatch", f"--phase has shape {phase.array.shape}, --magnitude {magnitude.array.shape}")
     if magnitude.array.shape[3] != len(echo_times_s):
         raise InputError(
             "EchoCountMismatch",
             f"--echo-times-s names {len(echo_times_s)} echoes, --magnitude holds {magnitude.array.shape[3]}",
         )
-    check_echo_times(echo_times_s)
+    options.check_echo_times(echo_times_s)
     check_phase(phase.array)
     if float(magnitude.array.min()) < 0:
         raise InputError("InvalidMagnitude", "--magnitude holds negative values: is it a real part or a phase?")
-    witness = replace(magnitude, array=magnitude.array[..., 0])
+    witness = replace(magnitude, array=magnitude.array[..., 0].copy())  # a view would hold every echo
     scan = MultiEchoScan(
         magnitude=_echo_first(magnitude.array),
         phase_rad=_echo_first(phase.array),
@@ -124,14 +134,36 @@ def read_echoes(
     return scan, witness
 
 
-def check_echo_times(echo_times_s: tuple[float, ...]) -> None:
-    """Echo times in s, ascending; times in ms are caught."""
-    if any(later <= earlier for earlier, later in pairwise(echo_times_s)):
-        raise UsageError("--echo-times-s must ascend")
-    if echo_times_s[0] <= 0:
-        raise UsageError("--echo-times-s must be above zero")
-    if echo_times_s[-1] > 0.5:
-        raise UsageError(f"--echo-times-s are in seconds; {echo_times_s[-1]:g} s is no gradient-echo time (ms?)")
+def read_field(path: Path, option: str, unit: FieldUnit) -> tuple[Volume, Array]:
+    """A field map as it is, and in ppm of B0 float32; a field no head can have is in another unit than said.
+
+    Raises
+    ------
+    InputError
+        `FieldImplausible` where more than 1 % of the voxels that are not zero exceed 10 ppm.
+    """
+    factor = unit.ppm()
+    volume = read_3d(path, option)
+    field_ppm = volume.array * np.float32(factor)
+    sizes = np.abs(field_ppm[field_ppm != 0])
+    if sizes.size == 0:
+        raise InputError("ConstantPixels", f"{option} is zero everywhere: this is no field")
+    large = float(np.percentile(sizes, 99))
+    if large > HIGHEST_FIELD_PPM:
+        raise InputError(
+            "FieldImplausible",
+            f"{option}, read in {unit.name}, reaches {large:.3g} ppm of B0; no field in a head exceeds "
+            f"{HIGHEST_FIELD_PPM:g} ppm: check --field-unit and what it needs",
+        )
+    return volume, field_ppm
+
+
+def span_warnings(scan: MultiEchoScan) -> tuple[str, ...]:
+    """Said, not refused: a phase within less than a radian is hardly in rad, or of a very smooth phantom."""
+    low, high = float(scan.phase_rad.min()), float(scan.phase_rad.max())
+    if high - low >= LEAST_SPAN_RAD:
+        return ()
+    return (f"PhaseSpanSmall: the phase of all echoes spans {high - low:.2g} rad only; is --phase in rad?",)
 
 
 def check_phase(phase_rad: Array) -> None:

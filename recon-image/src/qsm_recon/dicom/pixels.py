@@ -133,8 +133,17 @@ def _lossy(where: str, by: str) -> InputError:
 
 
 def read_header(path: Path) -> Dataset:
-    """Everything before the pixel data."""
+    """Everything before the pixel data.
+
+    Raises
+    ------
+    TransientError
+        `InputUnreadable` where the file system fails.
+    """
     with warnings.catch_warnings():
         # The values are judged one by one where they are copied (`write`); reading must survive all of them.
         warnings.simplefilter("ignore")
-        return dcmread(path, stop_before_pixels=True, force=True)
+        try:
+            return dcmread(path, stop_before_pixels=True, force=True)
+        except OSError as error:
+            raise TransientError("InputUnreadable", f"an image cannot be read again ({error.strerror}).") from error

@@ -36,7 +36,8 @@ MODEL = "qsm-recon"
 _LARGEST_IS = 2**31 - 1
 _LONG_STRING = 64
 _SHORT_TEXT = 1024
-_TRANSIENT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_TRANSIENT = frozenset({errno.EIO, errno.ESTALE, errno.EROFS})
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def write_series(
     UsageError
         A file of that name exists, or the folder cannot be written to.
     TransientError
-        `DiskFull` or `OutputUnwritable` where the disk is full or fails.
+        `DiskFull` or `OutputFailed` where the disk is full or fails.
     ValueError
         A shape unlike the scan's, or values that are not finite.
     """
@@ -256,9 +257,10 @@ def _save(ds: Dataset, path: Path) -> None:
 
 
 def _output_error(error: OSError) -> Exception:
+    if error.errno in _FULL:
+        return TransientError("DiskFull", "The disk is full; the result was not written.")
     if error.errno in _TRANSIENT:
-        reason = "DiskFull" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "OutputUnwritable"
-        return TransientError(reason, f"The result cannot be written: {error.strerror}.")
+        return TransientError("OutputFailed", f"The result cannot be written: {error.strerror}.")
     return UsageError(f"The result cannot be written: {error.strerror or 'a file of that name exists'}.")
 
 

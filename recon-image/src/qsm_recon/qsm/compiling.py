@@ -5,10 +5,22 @@ run after an install pays for compilation. `fastmath` stays off and no kernel re
 are bit-identical for any number of threads.
 """
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, wraps
 from typing import Any, TypeVar, cast
 
+# Threads that have nothing to do sleep: by default OpenMP's go round in a loop for a while, and keep the cores from
+# the FFT's threads. Read when numba starts its threads, so it must be set before.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import numba
+
+from qsm_recon.qsm import backend
+
+PARTS_PER_CORE = 4
+"""Rows differ in work; small parts even that out."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,9 +30,41 @@ parallel_range = numba.prange
 
 def jit(function: F) -> F:
     """Compile a serial kernel."""
-    return cast("F", numba.njit(cache=True, nogil=True)(function))
+    return cast("F", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def jit_rows(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile a kernel whose first two arguments are a range of rows; call it with their number instead.
+
+    `kernel(low, high, *arrays)` does rows low to high - 1, and no two rows may write to the same place. The compiled
+    one, `kernel(rows, *arrays)`, gives parts of the range to every core. It compiles several times faster than
+    numba's own parallel loops, and its threads wait asleep.
+    """
+    compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+
+    @wraps(function)
+    def spread(rows: int, *arguments: Any) -> None:
+        cores = backend.threads()
+        if cores == 1 or rows < PARTS_PER_CORE:
+            compiled(0, rows, *arguments)
+            return
+        size = -(-rows // (PARTS_PER_CORE * cores))
+        parts = [(low, min(low + size, rows)) for low in range(0, rows, size)]
+        # This thread does the first part, which also makes it the one that compiles.
+        waiting = [_workers(cores - 1).submit(compiled, *part, *arguments) for part in parts[1:]]
+        compiled(*parts[0], *arguments)
+        for part in waiting:
+            part.result()
+
+    return spread
+
+
+@cache
+def _workers(count: int) -> ThreadPoolExecutor:
+    """The threads beside the calling one; they live as long as the process."""
+    return ThreadPoolExecutor(count, thread_name_prefix="rows")
 
 
 def jit_parallel(function: F) -> F:
     """Compile a kernel whose `parallel_range` loops are spread over threads."""
-    return cast("F", numba.njit(cache=True, nogil=True, parallel=True)(function))
+    return cast("F", numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")(function))

@@ -6,9 +6,9 @@ is this structure as YAML (`qsm_recon.recipes` reads it); what a recipe leaves o
 
 import hashlib
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qsm_recon.qsm.background import BackgroundParams
 from qsm_recon.qsm.field_mapping import FieldMappingParams
@@ -46,6 +46,12 @@ class RecipeConfig(Params):
     """Local field to susceptibility."""
     referencing: ReferencingParams
     """What zero means."""
+
+    @model_validator(mode="after")
+    def _stages_fit_together(self) -> Self:
+        if self.field_mapping.offset == "smooth" and self.unwrapping.method == "laplacian":
+            raise ValueError("field_mapping.offset smooth needs an exact unwrapping; laplacian is none")
+        return self
 
     def canonical(self) -> dict[str, Any]:
         """Every value that can influence the result, defaults filled in, as plain data."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm import backend
-from qsm_recon.qsm.compiling import jit_parallel, parallel_range
+from qsm_recon.qsm.compiling import jit_rows
 
 Array = Any
 Shape = tuple[int, int, int]
@@ -154,41 +154,39 @@ def gradient_adjoint(vectors: Array, voxel_size_mm: Triple) -> Array:
     return result
 
 
-def weighted_laplacian(volume: Array, weights: Array, voxel_size_mm: Triple) -> Array:
-    """`gradient_adjoint(weights * gradient(volume))`, weights (3, x, y, z).
+def weighted_laplacian(volume: Array, weights: Array, voxel_size_mm: Triple, out: Array | None = None) -> Array:
+    """`gradient_adjoint(weights * gradient(volume))`, weights (3, x, y, z); in `out` where given and on the host.
 
     On the host one compiled pass does it (the array form needs about fifteen): this sits in the innermost loop
     of the inversion.
     """
     if backend.is_device_array(volume):
         return gradient_adjoint(weights * gradient(volume, voxel_size_mm), voxel_size_mm)
-    result = np.empty_like(volume)
+    result = np.empty_like(volume) if out is None else out
     inverse_square = np.array([1 / h**2 for h in voxel_size_mm], dtype=volume.dtype)
-    _weighted_laplacian_host(volume, weights, inverse_square, result)
+    _weighted_laplacian_host(volume.shape[0], volume, weights, inverse_square, result)
     return result
 
 
-@jit_parallel
-def _weighted_laplacian_host(x: Any, w: Any, c: Any, out: Any) -> None:
+@jit_rows
+def _weighted_laplacian_host(low: int, high: int, x: Any, w: Any, c: Any, out: Any) -> None:
     nx, ny, nz = x.shape
-    for i in parallel_range(nx):
+    for i in range(low, high):
+        # A neighbour beyond the border is the voxel itself: its difference is 0, and no loop needs a branch.
+        before_i, after_i = max(i - 1, 0), min(i + 1, nx - 1)
         for j in range(ny):
+            before_j, after_j = max(j - 1, 0), min(j + 1, ny - 1)
             for k in range(nz):
                 here = x[i, j, k]
-                total = x.dtype.type(0)
-                if i + 1 < nx:
-                    total += c[0] * w[0, i, j, k] * (here - x[i + 1, j, k])
-                if i > 0:
-                    total += c[0] * w[0, i - 1, j, k] * (here - x[i - 1, j, k])
-                if j + 1 < ny:
-                    total += c[1] * w[1, i, j, k] * (here - x[i, j + 1, k])
-                if j > 0:
-                    total += c[1] * w[1, i, j - 1, k] * (here - x[i, j - 1, k])
-                if k + 1 < nz:
-                    total += c[2] * w[2, i, j, k] * (here - x[i, j, k + 1])
-                if k > 0:
-                    total += c[2] * w[2, i, j, k - 1] * (here - x[i, j, k - 1])
-                out[i, j, k] = total
+                along_x = w[0, i, j, k] * (here - x[after_i, j, k])
+                along_x += w[0, before_i, j, k] * (here - x[before_i, j, k])
+                along_y = w[1, i, j, k] * (here - x[i, after_j, k])
+                along_y += w[1, i, before_j, k] * (here - x[i, before_j, k])
+                out[i, j, k] = c[0] * along_x + c[1] * along_y
+            for k in range(nz - 1):
+                out[i, j, k] += c[2] * w[2, i, j, k] * (x[i, j, k] - x[i, j, k + 1])
+            for k in range(1, nz):
+                out[i, j, k] += c[2] * w[2, i, j, k - 1] * (x[i, j, k] - x[i, j, k - 1])
 
 
 def _pair(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.ndimage
 
 from qsm_recon.qsm import backend
-from qsm_recon.qsm.compiling import jit_parallel, parallel_range
+from qsm_recon.qsm.compiling import jit_rows
 
 Array = Any
 Box = tuple[slice, slice, slice]
@@ -151,18 +151,18 @@ def _distance(target: Array, voxel: Voxel, reach: float) -> Array:
     windows = [int(limit / h) for h in voxel]
     first = np.empty(target.shape, dtype=np.float32)
     second = np.empty_like(first)
-    _pass_z(np.ascontiguousarray(target), np.float32(voxel[2]), windows[2], first)
-    _pass_y(first, np.float32(voxel[1]), windows[1], second)
-    _pass_x(second, np.float32(voxel[0]), windows[0], first)
+    _pass_z(target.shape[0], np.ascontiguousarray(target), np.float32(voxel[2]), windows[2], first)
+    _pass_y(first.shape[0], first, np.float32(voxel[1]), windows[1], second)
+    _pass_x(second.shape[0], second, np.float32(voxel[0]), windows[0], first)
     first[first > np.float32(limit) ** 2] = np.inf
     return np.sqrt(first, out=first)
 
 
-@jit_parallel
-def _pass_z(target: Array, h: np.float32, window: int, out: Array) -> None:
+@jit_rows
+def _pass_z(low: int, high: int, target: Array, h: np.float32, window: int, out: Array) -> None:
     """Squared distance along z to the nearest target voxel at most `window` voxels away."""
-    nx, ny, nz = target.shape
-    for x in parallel_range(nx):
+    _, ny, nz = target.shape
+    for x in range(low, high):
         for y in range(ny):
             last = -window - 1
             for z in range(nz):
@@ -179,26 +179,28 @@ def _pass_z(target: Array, h: np.float32, window: int, out: Array) -> None:
                     out[x, y, z] = min(out[x, y, z], np.float32(k * k) * h * h)
 
 
-@jit_parallel
-def _pass_y(source: Array, h: np.float32, window: int, out: Array) -> None:
+@jit_rows
+def _pass_y(low: int, high: int, source: Array, h: np.float32, window: int, out: Array) -> None:
     """Minimum over y shifts of source + (shift h)^2."""
-    nx, ny, nz = source.shape
-    for x in parallel_range(nx):
+    _, ny, nz = source.shape
+    for x in range(low, high):
         for y in range(ny):
-            out[x, y, :] = source[x, y, :]
+            for z in range(nz):  # assigning slices takes two seconds to compile
+                out[x, y, z] = source[x, y, z]
             for other in range(max(0, y - window), min(ny, y + window + 1)):
                 step = np.float32((other - y) ** 2) * h * h
                 for z in range(nz):
                     out[x, y, z] = min(out[x, y, z], source[x, other, z] + step)
 
 
-@jit_parallel
-def _pass_x(source: Array, h: np.float32, window: int, out: Array) -> None:
+@jit_rows
+def _pass_x(low: int, high: int, source: Array, h: np.float32, window: int, out: Array) -> None:
     """Minimum over x shifts of source + (shift h)^2."""
     nx, ny, nz = source.shape
-    for x in parallel_range(nx):
+    for x in range(low, high):
         for y in range(ny):
-            out[x, y, :] = source[x, y, :]
+            for z in range(nz):
+                out[x, y, z] = source[x, y, z]
             for other in range(max(0, x - window), min(nx, x + window + 1)):
                 step = np.float32((other - x) ** 2) * h * h
                 for z in range(nz):

@@ -11,7 +11,7 @@ from qsm_recon.errors import InputError
 from qsm_recon.qsm import backend
 from qsm_recon.qsm.background import remove_background
 from qsm_recon.qsm.config import RecipeConfig
-from qsm_recon.qsm.field_mapping import fit_field, refine_unwrapped, reliable_noise
+from qsm_recon.qsm.field_mapping import fit_field, fit_with_smooth_offset, refine_unwrapped, reliable_noise
 from qsm_recon.qsm.inversion import invert
 from qsm_recon.qsm.masking import BrainMask, make_mask
 from qsm_recon.qsm.observing import StageClock
@@ -76,18 +76,20 @@ def reconstruct(
         Where a stage finds that the data cannot give a correct map.
     """
     clock = clock if clock is not None else StageClock()
-    geometry = scan.geometry
+    geometry, mapping = scan.geometry, recipe.field_mapping
     with clock.stage("field_mapping") as progress:
-        fit = fit_field(scan, recipe.field_mapping, progress)
+        fit = fit_field(scan, mapping, progress)
         magnitude = root_sum_of_squares(scan.magnitude)
     with clock.stage("masking") as progress:
         brain = make_mask(scan, fit, recipe.masking, progress) if mask is None else given_mask(mask, scan)
     with clock.stage("unwrapping") as progress:
         slope_rad = unwrap(fit.phase_slope_rad, brain.mask, fit.noise_rad, geometry, recipe.unwrapping, progress)
         fit = refine_unwrapped(scan, fit, slope_rad, brain.mask)
+        if mapping.offset == "smooth":
+            fit = fit_with_smooth_offset(scan, fit, brain.mask, mapping.offset_smoothing_mm, mapping.misfit_limit)
     ppm_per_rad = fit.ppm_per_rad(scan.center_frequency_hz)
     field_ppm = fit.phase_slope_rad * ppm_per_rad
-    noise_ppm = reliable_noise(fit, brain.mask, recipe.field_mapping.misfit_limit) * ppm_per_rad
+    noise_ppm = reliable_noise(fit, brain.mask, mapping.misfit_limit) * ppm_per_rad
     with clock.stage("background") as progress:
         local = remove_background(field_ppm, brain.mask, noise_ppm, geometry, recipe.background, progress)
     with clock.stage("relaxometry"):

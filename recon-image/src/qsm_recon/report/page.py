@@ -7,6 +7,7 @@ from typing import Any
 import jinja2
 
 STAGE_WORDS = {
+    "look": "Look at headers",
     "read": "Read images",
     "field_mapping": "Fit the field",
     "masking": "Find the brain",
@@ -16,6 +17,14 @@ STAGE_WORDS = {
     "inversion": "Invert the dipole field",
     "referencing": "Reference",
     "write": "Write",
+}
+
+SCAN_WORDS = {
+    "voxel_size_mm": "voxel size, mm",
+    "b0_direction": "B0 in voxel axes",
+    "echo_times_ms": "echo times, ms",
+    "field_strength_t": "field strength, T",
+    "center_frequency_mhz": "frequency, MHz",
 }
 
 
@@ -37,6 +46,7 @@ def render(document: dict[str, Any], mosaic_png: bytes, lightbox_png: bytes) -> 
     return environment.from_string(text).render(
         report=document,
         words=STAGE_WORDS,
+        scan_words=SCAN_WORDS,
         longest=longest,
         mosaic=base64.b64encode(mosaic_png).decode(),
         lightbox=base64.b64encode(lightbox_png).decode(),

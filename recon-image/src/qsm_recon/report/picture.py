@@ -92,7 +92,7 @@ def lightbox(result: Reconstruction, affine_lps_mm: NDArray[np.float64], count: 
 def png(image: Image.Image) -> bytes:
     """PNG bytes, without any metadata."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG", compress_level=4)  # smaller files would cost a person a second of waiting
     return buffer.getvalue()
 
 

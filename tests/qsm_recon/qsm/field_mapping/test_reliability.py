@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from qsm_recon.qsm.field_mapping import reliable_noise
 from qsm_recon.qsm.scan import FieldFit
@@ -16,7 +17,7 @@ def test_noise_grows_with_the_square_of_the_excess():
     residual = np.ones(MASK.shape)
     residual[1, 1, 1] = 6.0
     noise = reliable_noise(fit(residual), MASK, 2.0)
-    assert noise[1, 1, 1] == np.float32(0.09)
+    assert noise[1, 1, 1] == pytest.approx(0.09)
     assert noise[2, 2, 2] == np.float32(0.01)
     assert np.isinf(noise[0, 0, 0])
     assert noise.dtype == np.float32

@@ -13,10 +13,11 @@ from qsm_recon.qsm.inversion import (
     MediParams,
     TikhonovParams,
     TkdParams,
+    TvAdmmParams,
     data_term,
     invert,
 )
-from qsm_recon.qsm.inversion.medi import _accepted_part
+from qsm_recon.qsm.inversion.medi import _longest_step
 from qsm_recon.qsm.inversion.objective import RAD_PER_PPM, Iterate, Objective
 from qsm_recon.qsm.inversion.problem import DipoleProblem
 from qsm_recon.qsm.scan import Geometry
@@ -55,10 +56,11 @@ SHORT = {"padding_mm": 6, "outer_iterations": 2, "inner_iterations": 6}
 ALL = [
     MediParams(smv_radius_mm=3, **SHORT),
     MediParams(smv_radius_mm=0, merit=True, **SHORT),
+    TvAdmmParams(padding_mm=6),
     TkdParams(),
     TikhonovParams(),
 ]
-ALL_IDS = ["medi", "medi-no-filter", "tkd", "tikhonov"]
+ALL_IDS = ["medi", "medi-no-filter", "tv-admm", "tkd", "tikhonov"]
 
 
 def nrmse(chi: np.ndarray, mask: np.ndarray) -> float:
@@ -123,14 +125,23 @@ def test_permuted_axes_give_the_permuted_map() -> None:
 
 def test_lambda_means_the_same_at_every_field_strength() -> None:
     # In ppm a scan at 1.5 T and one at 7 T are the same problem but for a common factor of the noise map, which
-    # counts only relative to itself: the noise floor, in ppb, is off here.
-    params = MediParams(smv_radius_mm=0, csf_weight=0, noise_floor_ppb=0, **SHORT)
+    # counts only relative to itself: what is given in ppb, floor and reference of the noise, is off here.
+    params = MediParams(smv_radius_mm=0, csf_weight=0, noise_floor_ppb=0, reference_noise_ppb=0, **SHORT)
     maps = [
         invert(FIELD, MASK, GEOMETRY, params, noise_ppm=NOISE * factor, magnitude=MAGNITUDE).chi_ppm
         for factor in (0.5, 1, 4)
     ]
     assert np.array_equal(maps[0], maps[1])
     assert np.array_equal(maps[1], maps[2])
+
+
+def test_twice_the_noise_is_half_the_weight_of_the_data() -> None:
+    def chi(weight: float, noise: float) -> np.ndarray:
+        params = MediParams(smv_radius_mm=0, csf_weight=0, noise_floor_ppb=0, data_weight=weight, **SHORT)
+        return invert(FIELD, MASK, GEOMETRY, params, noise_ppm=NOISE * noise, magnitude=MAGNITUDE).chi_ppm
+
+    assert np.allclose(chi(1000, 2), chi(500, 1), atol=1e-6)
+    assert not np.allclose(chi(1000, 2), chi(1000, 1), atol=1e-4)
 
 
 def test_internal_unit_is_that_of_3_tesla_and_8_ms() -> None:
@@ -218,8 +229,8 @@ def test_strong_sources_do_not_diverge_silently() -> None:
 
 def test_a_step_that_raises_the_cost_is_halved_and_one_that_always_does_is_refused() -> None:
     zero = np.zeros(3, dtype=np.float32)
-    state = Iterate(zero, zero, zero)
-    step = Iterate(zero + 1, zero + 1, zero + 1)
+    state = Iterate(zero, zero)
+    step = Iterate(zero + 1, zero + 1)
 
     class Bowl:
         def __init__(self, lowest: float) -> None:
@@ -228,9 +239,16 @@ def test_a_step_that_raises_the_cost_is_halved_and_one_that_always_does_is_refus
         def cost(self, at: Iterate) -> float:
             return float((at.x[0] - self.lowest) ** 2)
 
-    assert _accepted_part(Bowl(1.0), state, step) == 1
-    assert _accepted_part(Bowl(0.3), state, step) == 0.5
-    assert _accepted_part(Bowl(-1.0), state, step) == 0
+    def part(lowest: float) -> float:
+        bowl = Bowl(lowest)
+        length, moved, cost = _longest_step(bowl, state, step, bowl.cost(state))
+        assert moved.x[0] == length
+        assert cost == bowl.cost(moved)
+        return length
+
+    assert part(1.0) == 1
+    assert part(0.3) == 0.5
+    assert part(-1.0) == 0
 
 
 def problem(**changes: object) -> DipoleProblem:
@@ -249,12 +267,12 @@ def problem(**changes: object) -> DipoleProblem:
 def test_gradient_is_the_slope_of_the_cost() -> None:
     filtered = data_term.spherical_mean_filter(problem(), 3)
     objective = Objective(problem(), filtered, np.ones((3, *SHAPE), dtype=bool), 1000, 100)
-    objective.weights = data_term.data_weights(data_term.relative_noise(problem(), 0.002), filtered, 0)
+    objective.weigh(data_term.data_weights(data_term.relative_noise(problem(), 0.002), filtered, 0))
     rng = np.random.default_rng(0)
 
     def state(x: np.ndarray) -> Iterate:
         x = x.astype(np.float32)
-        return Iterate(backend.rfftn(x), x, kernels.convolve(x, filtered.kernel))
+        return Iterate(x, kernels.convolve(x, filtered.kernel))
 
     here, direction = rng.standard_normal((2, *SHAPE)) * 0.3
     at = state(here)

@@ -8,6 +8,7 @@ costs an eighth; a few iterations on the full grid, started from there, finish t
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from qsm_recon.qsm import kernels
@@ -89,8 +90,9 @@ def _data_weights(problem: BackgroundProblem, weighting: str) -> tuple[Array, tu
     relative = safe / floor
     if weighting == "reliability":
         relative = xp.maximum(relative / RELIABLE_NOISE_FACTOR, 1)
-    weights = xp.where(usable, 1 / relative**2, 0)
-    return (weights / weights[mask].mean(dtype=xp.float64)).astype(xp.float32), ()
+    weights = xp.where(usable, 1 / relative**2, np.float32(0))
+    weights *= np.float32(1 / float(weights[mask].mean(dtype=xp.float64)))
+    return weights, ()
 
 
 def _coarse_level(problem: BackgroundProblem, weights: Array, factors: tuple[int, ...]) -> _Level:

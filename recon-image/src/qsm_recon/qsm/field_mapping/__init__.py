@@ -9,6 +9,7 @@ from qsm_recon.qsm.field_mapping.complex_fit import refine_unwrapped
 from qsm_recon.qsm.field_mapping.linear import LinearParams, linear
 from qsm_recon.qsm.field_mapping.nonlinear import NonlinearParams, nonlinear
 from qsm_recon.qsm.field_mapping.reliability import reliable_noise
+from qsm_recon.qsm.field_mapping.smooth_offset import fit_with_smooth_offset
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.qsm.scan import FieldFit, MultiEchoScan
 
@@ -38,6 +39,7 @@ __all__ = [
     "LinearParams",
     "NonlinearParams",
     "fit_field",
+    "fit_with_smooth_offset",
     "refine_unwrapped",
     "reliable_noise",
 ]

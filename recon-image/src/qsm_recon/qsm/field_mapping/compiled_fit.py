@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm import compiling
-from qsm_recon.qsm.compiling import parallel_range
 from qsm_recon.qsm.field_mapping.echoes import EchoPlan
 from qsm_recon.qsm.field_mapping.settings import FitSettings
 
@@ -232,7 +231,9 @@ def _fit_row(
 ) -> None:
     energy_floor, alias_gain, noise_sd = limits
     echoes = times.size
-    parameters = groups.max() + 2
+    parameters = 2
+    for j in range(echoes):
+        parameters = max(parameters, groups[j] + 2)
     phase, weight, re, im = np.empty(echoes), np.empty(echoes), np.empty(echoes), np.empty(echoes)
     for z in range(magnitude.shape[3]):
         energy = 0.0
@@ -261,8 +262,10 @@ def _fit_row(
                 residual_out[x, y, z] = math.sqrt(misfit / (used - parameters)) / noise_sd
 
 
-@compiling.jit_parallel
+@compiling.jit_rows
 def _fit_rows(
+    low: int,
+    high: int,
     magnitude: Any,
     phase_rad: Any,
     start: Any,
@@ -279,9 +282,8 @@ def _fit_rows(
     noise_out: Any,
     residual_out: Any,
 ) -> None:
-    _, nx, ny, _ = magnitude.shape
-    # The work of a row is in serial functions: array statements written here would each become a parallel loop.
-    for row in parallel_range(nx * ny):
+    ny = magnitude.shape[2]
+    for row in range(low, high):
         _fit_row(
             magnitude,
             phase_rad,
@@ -310,6 +312,7 @@ def fit(
     shape = magnitude.shape[1:]
     slope, noise, residual = (np.empty(shape, np.float32) for _ in range(3))
     _fit_rows(
+        shape[0] * shape[1],
         np.ascontiguousarray(magnitude, np.float32),
         np.ascontiguousarray(phase_rad, np.float32),
         np.empty((0, 0, 0), np.float32) if start_rad is None else np.ascontiguousarray(start_rad, np.float32),

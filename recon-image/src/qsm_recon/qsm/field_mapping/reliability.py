@@ -4,7 +4,7 @@ Next to strong sources the signal of one voxel is a mixture of many fields; its 
 more than its noise says, and a few such voxels spoil a whole map. The fit's own residual tells them.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,11 @@ class FieldMappingMethodParams(Params):
     misfit_limit: float = Field(default=2.0, ge=0, le=100)
     """Voxels whose residual exceeds this many times the brain's median count as noisier, by the square of the excess.
     0 leaves the noise as it is."""
+    offset: Literal["free", "smooth"] = "free"
+    """The phase at echo time zero. free: fitted in each voxel. smooth: averaged over millimetres once the slope is
+    unwrapped, which halves the noise of few echoes (`smooth_offset`)."""
+    offset_smoothing_mm: float = Field(default=3.0, gt=0, le=30)
+    """Standard deviation of that average, mm."""
 
 
 def reliable_noise(fit: FieldFit, mask: Array, misfit_limit: float) -> Array:

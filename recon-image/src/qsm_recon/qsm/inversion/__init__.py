@@ -12,14 +12,20 @@ from qsm_recon.qsm.inversion.closed_form import TikhonovParams, tikhonov
 from qsm_recon.qsm.inversion.medi import MediParams, medi
 from qsm_recon.qsm.inversion.problem import DipoleProblem, DipoleSolution
 from qsm_recon.qsm.inversion.tkd import TkdParams, tkd
+from qsm_recon.qsm.inversion.tv_admm import TvAdmmParams, tv_admm
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.qsm.scan import Geometry, Inversion
 
 Array = Any
 
-InversionParams = Annotated[MediParams | TkdParams | TikhonovParams, Field(discriminator="method")]
+InversionParams = Annotated[MediParams | TvAdmmParams | TkdParams | TikhonovParams, Field(discriminator="method")]
 
-ALGORITHMS: dict[str, Callable[..., DipoleSolution]] = {"medi": medi, "tkd": tkd, "tikhonov": tikhonov}
+ALGORITHMS: dict[str, Callable[..., DipoleSolution]] = {
+    "medi": medi,
+    "tv-admm": tv_admm,
+    "tkd": tkd,
+    "tikhonov": tikhonov,
+}
 """Every method by name; each takes (DipoleProblem, its parameters, progress)."""
 
 
@@ -27,7 +33,7 @@ def invert(
     local_field_ppm: Array,
     mask: Array,
     geometry: Geometry,
-    params: MediParams | TkdParams | TikhonovParams,
+    params: MediParams | TvAdmmParams | TkdParams | TikhonovParams,
     *,
     noise_ppm: Array | None = None,
     magnitude: Array | None = None,
@@ -94,4 +100,4 @@ def invert(
     )
 
 
-__all__ = ["ALGORITHMS", "InversionParams", "MediParams", "TikhonovParams", "TkdParams", "invert"]
+__all__ = ["ALGORITHMS", "InversionParams", "MediParams", "TikhonovParams", "TkdParams", "TvAdmmParams", "invert"]

@@ -55,6 +55,20 @@ def spherical_mean_filter(problem: DipoleProblem, radius_mm: float) -> FilteredP
     return FilteredProblem(field, mask, dipole * (1 - ball), ball)
 
 
+def filter_fits(problem: DipoleProblem, radius_mm: float) -> bool:
+    """Whether `spherical_mean_filter` leaves anything, with signal, of the problem's mask."""
+    if radius_mm == 0:
+        return True
+    if not kernels.ball_fits(problem.shape, problem.voxel_size_mm, radius_mm):
+        return False
+    xp = problem.xp
+    ball = kernels.sphere_kernel(problem.shape, problem.voxel_size_mm, radius_mm, xp)
+    mask = problem.mask & (kernels.convolve(problem.mask.astype(xp.float32), ball) > BALL_INSIDE)
+    if problem.noise_ppm is not None:
+        mask &= xp.isfinite(problem.noise_ppm)
+    return bool(mask.any())
+
+
 def median_noise(problem: DipoleProblem, mask: Array) -> float:
     """Median noise over the voxels of `mask` that have signal; 1 where no noise is known.
 
@@ -90,13 +104,16 @@ def data_weights(noise: Array, filtered: FilteredProblem, floor: float) -> Array
     With the filter the noise becomes sqrt(S * N^2 + N^2). `floor` (same unit as `noise`) is added in quadrature.
     """
     xp = backend.namespace(noise)
-    variance = noise**2
+    weights = noise * noise
     if filtered.ball is not None:
-        variance = variance + xp.maximum(kernels.convolve(variance, filtered.ball), 0)
-    variance = variance + np.float32(floor**2)
-    safe = xp.where(filtered.mask & (variance > 0), variance, np.float32(1))
-    weights = xp.where(filtered.mask & (variance > 0), 1 / xp.sqrt(safe), np.float32(0))
-    return (weights / weights[filtered.mask].mean(dtype=xp.float64)).astype(xp.float32)
+        weights += xp.maximum(kernels.convolve(weights, filtered.ball), 0)
+    weights += np.float32(floor**2)
+    usable = filtered.mask & (weights > 0)
+    weights[~usable] = np.inf
+    xp.sqrt(weights, out=weights)
+    xp.reciprocal(weights, out=weights)
+    weights *= np.float32(1 / float(weights[filtered.mask].mean(dtype=xp.float64)))
+    return weights
 
 
 def smooth_directions(

@@ -4,9 +4,12 @@
 
 m: weights from the noise; G: 0 across edges of the magnitude; P: deviation from the mean over ventricular CSF.
 Gauss-Newton outside, with the L1 norm reweighted; preconditioned conjugate gradients inside, four transforms each.
+Where voxels are small it starts from the solution on a grid of half the resolution.
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -14,17 +17,21 @@ import numpy as np
 from pydantic import Field
 
 from qsm_recon.errors import InputError
-from qsm_recon.qsm import backend, kernels, units
-from qsm_recon.qsm.inversion import data_term
+from qsm_recon.qsm import backend, units
+from qsm_recon.qsm.inversion import coarse, data_term
 from qsm_recon.qsm.inversion.objective import RAD_PER_PPM, Iterate, Objective
 from qsm_recon.qsm.inversion.problem import DipoleProblem, DipoleSolution, InversionMethodParams
 from qsm_recon.qsm.progress import Progress, silent
-from qsm_recon.qsm.solvers import conjugate_gradient, half_spectrum_inner, portion
+from qsm_recon.qsm.solvers import conjugate_gradient, portion
+from qsm_recon.qsm.vector_spaces import HalfSpectra
 
 Array = Any
 
 MERIT_SPREAD = 6.0
 """Residuals beyond this many standard deviations lose weight (merit)."""
+
+COARSE_SHARE = 0.25
+"""Part of the work that a coarse start is reckoned to be, for the progress told."""
 
 SHORTEST_STEP = 1 / 16
 """Gauss-Newton steps are halved down to this part before the iteration is given up."""
@@ -50,7 +57,12 @@ class MediParams(InversionMethodParams):
     merit: bool = False
     """After each outer iteration take weight from voxels that do not fit."""
     outer_iterations: int = Field(default=4, ge=1, le=100)
-    """Most Gauss-Newton iterations."""
+    """Most Gauss-Newton iterations on the grid where the inversion starts."""
+    coarse_below_mm: float = Field(default=2.0, ge=0, le=20)
+    """Start on a grid where axes with voxels smaller than this are halved, mm. 0 starts from nothing on the full
+    grid."""
+    refining_iterations: int = Field(default=2, ge=1, le=100)
+    """Most Gauss-Newton iterations on the full grid after a coarse start."""
     outer_tolerance: float = Field(default=0.01, ge=0, lt=1)
     """Stop where a step is smaller than this part of the solution; 0 runs to the cap."""
     inner_iterations: int = Field(default=25, ge=1, le=1000)
@@ -80,6 +92,24 @@ def medi(problem: DipoleProblem, params: MediParams, progress: Progress = silent
     Liu J et al. 2012, doi:10.1016/j.neuroimage.2011.08.082; Liu T et al. 2013, doi:10.1002/mrm.24272;
     Liu Z et al. 2018, doi:10.1002/mrm.26946.
     """
+    by = coarse.factors(problem, params.coarse_below_mm)
+    small = None if by == (1, 1, 1) else coarse.coarsened(problem, by)
+    if small is None or not data_term.filter_fits(small, params.smv_radius_mm):
+        return _minimise(problem, params, params.outer_iterations, progress)
+    first = _minimise(small, params, params.outer_iterations, portion(progress, 0, COARSE_SHARE))
+    rest = portion(progress, COARSE_SHARE, 1)
+    found = _minimise(problem, params, params.refining_iterations, rest, lambda: coarse.refined(first.chi_ppm, by))
+    return replace(found, iterations=first.iterations + found.iterations)
+
+
+def _minimise(
+    problem: DipoleProblem,
+    params: MediParams,
+    outer_iterations: int,
+    progress: Progress,
+    start: Callable[[], Array] | None = None,
+) -> DipoleSolution:
+    """Gauss-Newton from what `start` gives (susceptibility, ppm; a call, so that nobody else holds it), or 0."""
     xp = problem.xp
     filtered = data_term.spherical_mean_filter(problem, params.smv_radius_mm)
     median = data_term.median_noise(problem, filtered.mask)
@@ -88,33 +118,28 @@ def medi(problem: DipoleProblem, params: MediParams, progress: Progress = silent
     smooth = _smooth_directions(problem, filtered.mask, params)
     trust = _trust(problem, params, median)
     objective = Objective(problem, filtered, smooth, params.data_weight * trust, params.csf_weight * trust)
-    objective.weights = data_term.data_weights(noise, filtered, floor)
-    symbol = kernels.laplacian_symbol(problem.shape, problem.voxel_size_mm, xp)
-    zero = xp.zeros(problem.shape, dtype=xp.float32)
-    state = Iterate(backend.rfftn(zero), zero, zero.copy())
-    dot = half_spectrum_inner(problem.shape[2])
+    objective.weigh(data_term.data_weights(noise, filtered, floor))
+    state = Iterate(xp.zeros(problem.shape, dtype=xp.float32), xp.zeros(problem.shape, dtype=xp.float32))
+    if start is not None:
+        state = objective.iterate(backend.rfftn(start() * np.float32(RAD_PER_PPM)))
+    cost, weights = objective.cost(state), None
     warnings = list(_input_warnings(problem, filtered, objective, params))
     iterations, shortened = 0, 0
-    for outer in range(params.outer_iterations):
-        part = portion(progress, outer / params.outer_iterations, (outer + 1) / params.outer_iterations)
-        weights = objective.gradient_weights(state.x)
-        inverse = objective.preconditioner(weights, symbol)
+    for outer in range(outer_iterations):
+        part = portion(progress, outer / outer_iterations, (outer + 1) / outer_iterations)
+        weights = objective.gradient_weights(state.x, weights)
         solution = conjugate_gradient(
             partial(objective.curvature, weights=weights),
             objective.descent(state, weights),
             iterations=params.inner_iterations,
             tolerance=params.inner_tolerance,
-            precondition=partial(xp.multiply, inverse),
-            dot=dot,
+            space=HalfSpectra(problem.shape[2], objective.preconditioner(weights)),
             progress=part,
         )
         iterations += solution.iterations
-        step = Iterate(
-            solution.x,
-            backend.irfftn(solution.x.copy(), problem.shape),
-            backend.irfftn(solution.x * filtered.kernel, problem.shape),
-        )
-        length = _accepted_part(objective, state, step)
+        step = objective.iterate(solution.x)
+        del solution
+        length, moved, cost = _longest_step(objective, state, step, cost)
         if length == 0:
             warnings.append(
                 f"InversionStalled: no step of outer iteration {outer + 1} lowers the cost; the map is that of "
@@ -122,10 +147,11 @@ def medi(problem: DipoleProblem, params: MediParams, progress: Progress = silent
             )
             break
         shortened += length < 1
-        state = state.moved(step, length)
-        if params.merit and outer + 1 < params.outer_iterations:
+        state = moved
+        if params.merit and outer + 1 < outer_iterations:
             noise = _demerited(objective, state, noise)
-            objective.weights = data_term.data_weights(noise, filtered, floor)
+            objective.weigh(data_term.data_weights(noise, filtered, floor))
+            cost = objective.cost(state)
         if length * _norm(step.x) <= params.outer_tolerance * _norm(state.x):
             break
     if shortened:
@@ -154,23 +180,26 @@ def _smooth_directions(problem: DipoleProblem, mask: Array, params: MediParams) 
     return data_term.smooth_directions(problem.magnitude, mask, problem.voxel_size_mm, params.edge_fraction)
 
 
-def _accepted_part(objective: Objective, state: Iterate, step: Iterate) -> float:
-    """Largest of 1, 1/2, 1/4, ... of the step that lowers the cost; 0 where none down to the shortest does."""
-    before = objective.cost(state)
+def _longest_step(objective: Objective, state: Iterate, step: Iterate, before: float) -> tuple[float, Iterate, float]:
+    """Largest of 1, 1/2, 1/4, ... of the step that lowers the cost `before`, where it leads and the cost there.
+
+    Part 0 where none down to the shortest does.
+    """
     length = 1.0
     while length >= SHORTEST_STEP:
-        after = objective.cost(state.moved(step, length))
+        moved = state.moved(step, length)
+        after = objective.cost(moved)
         if math.isfinite(after) and after < before:
-            return length
+            return length, moved, after
         length /= 2
-    return 0.0
+    return 0.0, state, before
 
 
 def _demerited(objective: Objective, state: Iterate, noise: Array) -> Array:
     """Noise raised where the complex residual is beyond six standard deviations (model error reduction)."""
     xp, mask = objective.xp, objective.mask
     theta, b = state.phase[mask], objective.measured[mask]
-    m = objective.weights[mask]
+    m = xp.sqrt(objective.squared_weights[mask])
     residual = m * (xp.exp(1j * theta) - xp.exp(1j * b))
     residual = residual - residual.mean(dtype=xp.complex128).astype(residual.dtype)
     size = xp.abs(residual)

@@ -228,7 +228,9 @@ def _mean_edge(vertices: Array, neighbours: Array) -> float:
 @jit
 def _vertex_normals(vertices: Array, triangles: Array, normals: Array) -> None:
     """Outward unit normals: the area-weighted sum over the triangles around each vertex."""
-    normals[:] = 0
+    for v in range(normals.shape[0]):
+        for axis in range(3):
+            normals[v, axis] = 0.0
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ux = vertices[b, 0] - vertices[a, 0]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm import backend
-from qsm_recon.qsm.compiling import jit_parallel, parallel_range
+from qsm_recon.qsm.compiling import jit_rows
 from qsm_recon.qsm.masking.brain_mask import empty
 
 Array = Any
@@ -137,7 +137,7 @@ def flatten(image: Array, voxel_size_mm: Voxel, sigma_mm: float, support: Array 
             flat = coarse / shading
     out = np.empty_like(image)
     steps = np.asarray(grid.factors, dtype=np.float32)
-    _divide_by_shading(image, shading, steps, out)
+    _divide_by_shading(image.shape[0], image, shading, steps, out)
     return out
 
 
@@ -174,12 +174,12 @@ def otsu_threshold(values: Array) -> float:
     return float((edges[1 + best[0]] + edges[1 + best[-1]]) / 2)
 
 
-@jit_parallel
-def _divide_by_shading(image: Array, shading: Array, steps: Array, out: Array) -> None:
+@jit_rows
+def _divide_by_shading(low: int, high: int, image: Array, shading: Array, steps: Array, out: Array) -> None:
     """`image` / `shading`, the latter interpolated linearly from blocks of `steps` voxels."""
-    nx, ny, nz = image.shape
+    _, ny, nz = image.shape
     mx, my, mz = shading.shape
-    for x in parallel_range(nx):
+    for x in range(low, high):
         u = min(max((x - (steps[0] - 1) / 2) / steps[0], 0.0), mx - 1.0)
         i = min(int(u), max(mx - 2, 0))
         i1 = min(i + 1, mx - 1)

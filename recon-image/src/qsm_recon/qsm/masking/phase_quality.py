@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm import backend
-from qsm_recon.qsm.compiling import jit_parallel, parallel_range
+from qsm_recon.qsm.compiling import jit_rows
 from qsm_recon.qsm.scan import FieldFit
 
 Array = Any
@@ -34,16 +34,16 @@ def phase_roughness_rad(fit: FieldFit) -> Array:
     slope = np.ascontiguousarray(backend.to_host(fit.phase_slope_rad), dtype=np.float32)
     signal = np.ascontiguousarray(np.isfinite(backend.to_host(fit.noise_rad)))
     out = np.empty_like(slope)
-    _roughness(slope, signal, np.float32(WORST_RAD), out)
+    _roughness(slope.shape[0], slope, signal, np.float32(WORST_RAD), out)
     return out
 
 
-@jit_parallel
-def _roughness(slope: Array, signal: Array, worst: np.float32, out: Array) -> None:
+@jit_rows
+def _roughness(low: int, high: int, slope: Array, signal: Array, worst: np.float32, out: Array) -> None:
     """Fill `out`; at the edge of the volume the axis that lacks a neighbour is left out."""
     shape = slope.shape
     turn = np.float32(2 * np.pi)
-    for x in parallel_range(shape[0]):
+    for x in range(low, high):
         for y in range(shape[1]):
             for z in range(shape[2]):
                 if not signal[x, y, z]:

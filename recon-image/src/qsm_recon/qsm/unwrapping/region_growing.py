@@ -16,7 +16,6 @@ import numpy as np
 import scipy.ndimage
 
 from qsm_recon.qsm import backend, compiling
-from qsm_recon.qsm.compiling import parallel_range
 from qsm_recon.qsm.parameters import Params
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.qsm.scan import Geometry
@@ -53,9 +52,9 @@ def _slice_buckets(wrapped: Any, mask: Any, noise: Any, buckets: Any, x: Any) ->
                 buckets[x, y, z, axis] = np.uint8(1 + int((1 - quality) * 254))
 
 
-@compiling.jit_parallel
-def _edge_buckets(wrapped: Any, mask: Any, noise: Any, buckets: Any) -> None:
-    for x in parallel_range(mask.shape[0]):
+@compiling.jit_rows
+def _edge_buckets(low: int, high: int, wrapped: Any, mask: Any, noise: Any, buckets: Any) -> None:
+    for x in range(low, high):
         _slice_buckets(wrapped, mask, noise, buckets, x)
 
 
@@ -163,7 +162,7 @@ def _unwrap_box(wrapped: Any, inside: Any, noise: Any, progress: Progress) -> An
     if 3 * inside.size >= 2**31:
         raise ValueError(f"a mask box of {inside.shape} voxels is too large for 32-bit edge numbers")
     buckets = np.empty((*inside.shape, 3), np.uint8)
-    _edge_buckets(wrapped, inside, noise, buckets)
+    _edge_buckets(inside.shape[0], wrapped, inside, noise, buckets)
     progress(0.2)
     labels, count = scipy.ndimage.label(inside)
     seeds = islands.best_voxels(labels.ravel(), noise.ravel(), count)

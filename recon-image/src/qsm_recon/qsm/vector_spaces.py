@@ -1,0 +1,211 @@
+"""What conjugate gradients do to vectors: dot products and updates, for volumes and for half spectra.
+
+Half spectra sit in the innermost loop of the inversion, so on the host their passes are compiled and fused. Dot
+products are float64 sums over rows, added up in one order: the same input gives the same bits for any number of
+threads (BLAS would not).
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from qsm_recon.qsm import backend
+from qsm_recon.qsm.compiling import jit_rows
+
+Array = Any
+
+
+class VectorSpace(Protocol):
+    """Inner product, preconditioner and updates in place."""
+
+    def inner(self, a: Array, b: Array) -> float:
+        """Real dot product."""
+
+    def norms(self, residual: Array) -> tuple[float, float]:
+        """Squares of the residual's norm: plain, and in the metric of the preconditioner."""
+
+    def redirect(self, direction: Array, residual: Array, ratio: float) -> None:
+        """`direction` = preconditioned residual + ratio * `direction`."""
+
+    def advance(self, x: Array, residual: Array, direction: Array, image: Array, step: float) -> tuple[float, float]:
+        """`x` += step * direction, `residual` -= step * image; then its `norms`. May use up `image`."""
+
+
+class Volumes:
+    """Real arrays of any shape, NumPy or CuPy."""
+
+    def __init__(self, precondition: Callable[[Array], Array] | None = None) -> None:
+        self.precondition = precondition
+
+    def inner(self, a: Array, b: Array) -> float:
+        """Sum of products, accumulated in float64 by the array module's own sum."""
+        xp = backend.namespace(a)
+        return float(xp.sum(a * b, dtype=xp.float64))
+
+    def norms(self, residual: Array) -> tuple[float, float]:
+        """See `VectorSpace`."""
+        square = self.inner(residual, residual)
+        return square, square if self.precondition is None else self.inner(residual, self.precondition(residual))
+
+    def redirect(self, direction: Array, residual: Array, ratio: float) -> None:
+        """See `VectorSpace`."""
+        direction *= direction.dtype.type(ratio)
+        direction += residual if self.precondition is None else self.precondition(residual)
+
+    def advance(self, x: Array, residual: Array, direction: Array, image: Array, step: float) -> tuple[float, float]:
+        """See `VectorSpace`."""
+        length = x.dtype.type(step)
+        x += length * direction
+        image *= length
+        residual -= image
+        return self.norms(residual)
+
+
+class HalfSpectra:
+    """Half spectra of real volumes whose last axis has `last_size` voxels, with a diagonal preconditioner.
+
+    The planes that a half spectrum leaves out are the conjugates of those it holds, so all planes count twice but
+    k_z = 0 and, at an even size, the Nyquist plane. (The product equals that of the volumes times their size.)
+    """
+
+    def __init__(self, last_size: int, inverse: Array) -> None:
+        self.inverse = inverse
+        """Real array that multiplies a residual: roughly the inverse of the operator."""
+        self.nyquist = last_size % 2 == 0
+
+    def inner(self, a: Array, b: Array) -> float:
+        """See `VectorSpace`."""
+        if backend.is_device_array(a):
+            return self._total(a.real * b.real + a.imag * b.imag)
+        rows = np.empty(a.size // a.shape[-1])
+        _inner(rows.size, _parts(a), _parts(b), self.nyquist, rows)
+        return float(rows.sum())
+
+    def norms(self, residual: Array) -> tuple[float, float]:
+        """See `VectorSpace`."""
+        if backend.is_device_array(residual):
+            square = residual.real**2 + residual.imag**2
+            return self._total(square), self._total(square * self.inverse)
+        rows = np.empty((2, residual.size // residual.shape[-1]))
+        _norms(rows.shape[1], _parts(residual), _rows(self.inverse), self.nyquist, rows)
+        return float(rows[0].sum()), float(rows[1].sum())
+
+    def redirect(self, direction: Array, residual: Array, ratio: float) -> None:
+        """See `VectorSpace`."""
+        if backend.is_device_array(direction):
+            direction *= np.float32(ratio)
+            direction += self.inverse * residual
+        else:
+            _redirect(_rows(direction).shape[0], _parts(direction), _parts(residual), _rows(self.inverse), ratio)
+
+    def advance(self, x: Array, residual: Array, direction: Array, image: Array, step: float) -> tuple[float, float]:
+        """See `VectorSpace`."""
+        if backend.is_device_array(x):
+            x += np.float32(step) * direction
+            residual -= np.float32(step) * image
+            return self.norms(residual)
+        rows = np.empty((2, x.size // x.shape[-1]))
+        parts = _parts(x), _parts(residual), _parts(direction), _parts(image)
+        _advance(rows.shape[1], *parts, _rows(self.inverse), step, self.nyquist, rows)
+        return float(rows[0].sum()), float(rows[1].sum())
+
+    def _total(self, product: Array) -> float:
+        xp = backend.namespace(product)
+        total = 2 * float(xp.sum(product, dtype=xp.float64)) - float(xp.sum(product[..., 0], dtype=xp.float64))
+        return total - float(xp.sum(product[..., -1], dtype=xp.float64)) if self.nyquist else total
+
+
+def _rows(array: Array) -> Array:
+    return array.reshape(-1, array.shape[-1])
+
+
+def _parts(spectrum: Array) -> Array:
+    """Rows of a spectrum as reals: real and imaginary parts in turn (a view: spectra are contiguous)."""
+    return _rows(spectrum).view(spectrum.real.dtype)
+
+
+@jit_rows
+def _inner(
+    low: int,
+    high: int,
+    a: Any,
+    b: Any,
+    nyquist: bool,  # noqa: FBT001 - numba kernels take no keywords
+    rows: Any,
+) -> None:
+    last = a.shape[1] - 1
+    for i in range(low, high):
+        even, odd = 0.0, 0.0
+        for k in range(0, last, 2):
+            even += a[i, k] * b[i, k]
+            odd += a[i, k + 1] * b[i, k + 1]
+        once = a[i, 0] * b[i, 0] + a[i, 1] * b[i, 1]
+        if nyquist:
+            once += a[i, last - 1] * b[i, last - 1] + a[i, last] * b[i, last]
+        rows[i] = 2 * (even + odd) - once
+
+
+@jit_rows
+def _norms(
+    low: int,
+    high: int,
+    r: Any,
+    inverse: Any,
+    nyquist: bool,  # noqa: FBT001 - numba kernels take no keywords
+    rows: Any,
+) -> None:
+    last = inverse.shape[1] - 1
+    for i in range(low, high):
+        plain, metric, square = 0.0, 0.0, 0.0
+        for k in range(last + 1):
+            square = float(r[i, 2 * k] * r[i, 2 * k] + r[i, 2 * k + 1] * r[i, 2 * k + 1])
+            plain += square
+            metric += inverse[i, k] * square
+        once = float(r[i, 0] * r[i, 0] + r[i, 1] * r[i, 1])
+        plain, metric = 2 * plain - once, 2 * metric - inverse[i, 0] * once
+        if nyquist:
+            plain -= square
+            metric -= inverse[i, last] * square
+        rows[0, i], rows[1, i] = plain, metric
+
+
+@jit_rows
+def _redirect(low: int, high: int, p: Any, r: Any, inverse: Any, ratio: float) -> None:
+    beta = p.dtype.type(ratio)
+    for i in range(low, high):
+        for k in range(inverse.shape[1]):
+            p[i, 2 * k] = inverse[i, k] * r[i, 2 * k] + beta * p[i, 2 * k]
+            p[i, 2 * k + 1] = inverse[i, k] * r[i, 2 * k + 1] + beta * p[i, 2 * k + 1]
+
+
+@jit_rows
+def _advance(
+    low: int,
+    high: int,
+    x: Any,
+    r: Any,
+    p: Any,
+    q: Any,
+    inverse: Any,
+    step: float,
+    nyquist: bool,  # noqa: FBT001 - numba kernels take no keywords
+    rows: Any,
+) -> None:
+    t = x.dtype.type(step)
+    last = inverse.shape[1] - 1
+    for i in range(low, high):
+        plain, metric, square, once = 0.0, 0.0, 0.0, 0.0
+        for k in range(2 * last + 2):
+            x[i, k] += t * p[i, k]
+            r[i, k] -= t * q[i, k]
+        for k in range(last + 1):
+            square = float(r[i, 2 * k] * r[i, 2 * k] + r[i, 2 * k + 1] * r[i, 2 * k + 1])
+            plain += square
+            metric += inverse[i, k] * square
+        once = float(r[i, 0] * r[i, 0] + r[i, 1] * r[i, 1])
+        plain, metric = 2 * plain - once, 2 * metric - inverse[i, 0] * once
+        if nyquist:
+            plain -= square
+            metric -= inverse[i, last] * square
+        rows[0, i], rows[1, i] = plain, metric

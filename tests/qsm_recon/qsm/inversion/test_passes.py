@@ -1,0 +1,57 @@
+"""Compiled passes equal their array form."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from qsm_recon.qsm import backend
+from qsm_recon.qsm.inversion import passes
+
+SHAPE = (6, 5, 8)
+VOXEL = (0.7, 1.0, 3.0)
+RNG = np.random.default_rng(2)
+X, PHASE, MEASURED = RNG.standard_normal((3, *SHAPE)).astype(np.float32)
+WEIGHTS = np.where(RNG.random(SHAPE) > 0.4, RNG.random(SHAPE), 0).astype(np.float32)
+SMOOTH = RNG.random((3, *SHAPE)) > 0.3
+
+
+def multiplied() -> np.ndarray:
+    spectrum = backend.rfftn(X)
+    out = np.empty_like(spectrum)
+    passes.multiply(spectrum, spectrum.real.copy(), out)
+    return out
+
+
+def multiplied_and_added() -> np.ndarray:
+    spectrum = backend.rfftn(X)
+    passes.multiply_add(spectrum, spectrum.real.copy(), backend.rfftn(PHASE))
+    return spectrum
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        multiplied,
+        multiplied_and_added,
+        lambda: passes.l1_weights(X, SMOOTH, VOXEL, 1e-6),
+        lambda: passes.l1_norm(X, SMOOTH, VOXEL, 1e-6),
+        lambda: passes.phase_misfit(PHASE, MEASURED, WEIGHTS),
+        lambda: passes.phase_force(PHASE, MEASURED, WEIGHTS),
+    ],
+    ids=["multiply", "multiply_add", "l1_weights", "l1_norm", "phase_misfit", "phase_force"],
+)
+def test_compiled_equals_array_form(compute: Callable[[], np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = compute()
+    monkeypatch.setattr(backend, "is_device_array", lambda _: True)
+    monkeypatch.setattr(backend, "namespace", lambda _: np)
+    monkeypatch.setattr(backend, "rfftn", np.fft.rfftn)
+    assert np.allclose(compiled, compute(), rtol=1e-4, atol=1e-4)
+
+
+def test_l1_weights_are_where_the_gradient_is_not_steep_and_not_an_edge() -> None:
+    ramp = np.broadcast_to(np.arange(8, dtype=np.float32), SHAPE).copy()
+    weights = passes.l1_weights(ramp, np.ones((3, *SHAPE), dtype=bool), (1.0, 1.0, 0.5), 1e-6)
+    assert np.allclose(weights[2, ..., :-1], 0.5)
+    assert np.allclose(weights[:2], 1000, rtol=1e-4)
+    assert not passes.l1_weights(ramp, np.zeros((3, *SHAPE), dtype=bool), (1.0, 1.0, 0.5), 1e-6).any()

@@ -1,0 +1,36 @@
+"""Rows are done once each, whatever the number of cores, and what goes wrong in one is heard."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qsm_recon.qsm import backend, compiling
+
+
+@compiling.jit_rows
+def _count(low: int, high: int, out: Any) -> None:
+    for i in range(low, high):
+        out[i] += i + 1
+
+
+@pytest.mark.parametrize("cores", [1, 2, 5])
+@pytest.mark.parametrize("rows", [0, 1, 3, 8, 9, 101])
+def test_every_row_is_done_once(rows: int, cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "threads", lambda: cores)
+    out = np.zeros(rows)
+    _count(rows, out)
+    assert np.array_equal(out, np.arange(1, rows + 1))
+
+
+@compiling.jit_rows
+def _refuse_last(low: int, high: int, out: Any) -> None:
+    for i in range(low, high):
+        if i == out.size - 1:
+            raise ValueError("the last row")
+
+
+def test_an_error_in_any_part_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "threads", lambda: 2)
+    with pytest.raises(ValueError, match="the last row"):
+        _refuse_last(64, np.zeros(64))

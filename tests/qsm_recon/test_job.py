@@ -1,0 +1,138 @@
+"""The pod's half of the contract, through the real command line in this process."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from qsm_recon.__main__ import run
+from qsm_recon.recipes import load
+from qsm_recon.simulation import make_phantom, protocol
+from qsm_recon.simulation.vendors import VENDORS
+from qsm_recon.termination import MAX_BYTES, encoded
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("claim") / "scan"
+    coarse = replace(protocol("small"), shape=(48, 56, 40), voxel_size_mm=(4.0, 4.0, 3.6))
+    VENDORS["siemens"](make_phantom(coarse, seed=5).measurement, folder)
+    return folder
+
+
+def recipe():
+    values = load("medi0-v1").config.model_dump(mode="json", by_alias=True)
+    values["inversion"] = {"method": "tkd"}
+    values["masking"]["volume_low_l"] = 0.3
+    return values
+
+
+@pytest.fixture
+def ask(monkeypatch, tmp_path, images):
+    log = tmp_path / "termination-log"
+    log.touch()
+    monkeypatch.setenv("QSM_TERMINATION_LOG", str(log))
+
+    def ask(uid="u-1", out="out", **changes):
+        request = {
+            "version": 1,
+            "job": {"namespace": "n", "name": "j", "uid": uid, "attempt": 1},
+            "source": {"volume": {"directory": str(images)}},
+            "pipeline": {"name": "p", "version": "1", "hash": "h", "image": "i", "recipe": recipe(), "parameters": []},
+            "destinations": [{"name": "results", "volume": {"directory": str(tmp_path / out)}}],
+            "device": "cpu",
+            "scratch": str(tmp_path / "scratch"),
+            "cleanup": "OnSuccess",
+        }
+        request.update(changes)
+        monkeypatch.setenv("QSM_REQUEST", json.dumps(request))
+        code = run(["job", "--quiet"])
+        return code, json.loads(log.read_text() or "{}")
+
+    return ask
+
+
+def test_a_request_becomes_a_delivered_result_and_a_report(ask, tmp_path):
+    code, report = ask(
+        destinations=[{"name": name, "volume": {"directory": str(tmp_path / name)}} for name in ("results", "second")],
+    )
+    assert code == 0
+    assert {(o["kind"], o["destination"], o["instances"]) for o in report["outputs"]} == {
+        (kind, place, 40) for kind in ("ChiMap", "R2StarMap") for place in ("results", "second")
+    }
+    assert report["stageSeconds"]["inversion"] > 0
+    assert report["metrics"]["mask_volume_ml"] > 500
+    for place in ("results", "second"):
+        assert len(list((tmp_path / place / "dicom" / "chi").iterdir())) == 40
+    assert not any((tmp_path / "scratch").iterdir())
+
+
+def test_a_second_attempt_finds_the_result_and_does_nothing_again(ask, tmp_path):
+    assert ask()[0] == 0
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*")}
+    code, again = ask(source={"volume": {"directory": str(tmp_path / "gone")}})
+    assert code == 0
+    assert again["outputs"][0]["kind"] == "ChiMap"
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*")} == before
+
+
+def test_another_jobs_result_is_never_touched(ask, tmp_path):
+    assert ask()[0] == 0
+    code, report = ask(uid="u-2")
+    assert (code, report["reason"]) == (65, "DestinationOccupied")
+    assert json.loads((tmp_path / "out" / "job.json").read_text())["job"]["uid"] == "u-1"
+
+
+def test_parameters_change_the_recipe(ask):
+    code, report = ask(
+        pipeline={"name": "p", "recipe": recipe(), "parameters": [{"name": "inversion.threshold", "value": "-1"}]}
+    )
+    assert (code, report["reason"], report["step"]) == (78, "InvalidRecipe", "fetch")
+    assert "inversion" in report["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "reason", "says"),
+    [
+        ({"version": 2}, 78, "InvalidRequest", "version"),
+        ({"surprise": 1}, 78, "InvalidRequest", "surprise"),
+        ({"source": {"orthanc": {}}}, 78, "InvalidRequest", "source"),
+        ({"device": "gpu"}, 69, "DeviceUnavailable", "CUDA"),
+        ({"source": {"volume": {"directory": "/no/such/folder"}}}, 75, "SourceMissing", "source folder"),
+    ],
+)
+def test_what_cannot_be_done_leaves_reason_and_code(ask, tmp_path, change, code, reason, says):
+    found, report = ask(**change)
+    assert (found, report["reason"]) == (code, reason)
+    assert says in report["message"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_unusable_images_are_refused_with_their_own_reason(ask, images, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(images, broken)
+    next(p for p in broken.rglob("*") if p.is_file()).unlink()
+    code, report = ask(source={"volume": {"directory": str(broken)}})
+    assert (code, report["reason"], report["step"]) == (65, "Incomplete", "read")
+
+
+def test_without_a_request_it_says_who_starts_it(monkeypatch, capsys):
+    monkeypatch.delenv("QSM_REQUEST", raising=False)
+    assert run(["job"]) == 78
+    assert "operator" in capsys.readouterr().err
+
+
+def test_report_always_fits_and_keeps_what_matters():
+    report = {
+        "outputs": [{"kind": "ChiMap", "seriesInstanceUID": "2.25." + "1" * 39}] * 4,
+        "metrics": {f"m{n}": 1.0 for n in range(50)},
+        "stageSeconds": {f"s{n}": 1.0 for n in range(12)},
+        "warnings": ["Code: " + "x" * 300] * 60,
+    }
+    text = encoded(report)
+    assert len(text) <= MAX_BYTES
+    kept = json.loads(text)
+    assert kept["outputs"] == report["outputs"]
+    assert kept["metrics"] == report["metrics"]
+    assert 0 < len(kept["warnings"]) < 60
