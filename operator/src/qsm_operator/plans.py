@@ -172,8 +172,9 @@ def where_it_is(  # noqa: PLR0911 - one return per row of a table
         return Wait(Active.QUEUED, f"{number} waits for a node: {cleaned(pod.scheduler_says, 400)}", until)
     if pod.started is None:
         why = f": {pod.waiting}" if pod.waiting and pod.waiting != "ContainerCreating" else ""
-        reason = Active.STAGING if pod.node else Active.QUEUED
-        return Wait(reason, f"{number} is being started on {attempt.backend}{why}.", until)
+        if not pod.node:
+            return Wait(Active.QUEUED, being_created(attempt), until)
+        return Wait(Active.STAGING, f"{number} is being started on {attempt.backend}{why}.", until)
     step = facts.progress.step if facts.progress else ""
     reason = {"fetch": Active.STAGING, "deliver": Active.DELIVERING}.get(step, Active.RUNNING)
     return Wait(reason, f"{number} runs on {attempt.backend}.", until)
