@@ -53,7 +53,8 @@ against t first; HFEN: the same of the Laplacian of Gaussian (1.5 voxels); XSIM:
 K₁ = .01, K₂ = .001; nuclei: mean |bias| of seven deep nuclei, *relative to the mean of the deep brain*; DGM slope: of
 the nuclei's means against truth; streak: SD of the error 8 to 16 mm round the lesions; calcification, haemorrhage:
 measured (true) ppb, relative to the mean of the whole region. *Own mask*: the program finds the brain; else the true
-mask is given. What a recipe removes (a rim) is not scored.
+mask is given. What a recipe removes (a rim) is not scored: *χ in % of mask* says how much is left, and *whole* can only
+be compared between recipes that keep the same.
 
 **What it does not show.** These heads are smoother than people: no fat, no flow, no anisotropic susceptibility, an easy
 skull. See [critiques](critiques.md).
@@ -132,6 +133,7 @@ def case_table(rows: dict[tuple[Case, str, str], Row], recipe: str) -> str:
         "nuclei ppb",
         "DGM slope",
         "whole NRMSE %",
+        "χ in % of mask",
         "streak ppb",
         "calc.",
         "haem.",
@@ -149,7 +151,7 @@ def case_table(rows: dict[tuple[Case, str, str], Row], recipe: str) -> str:
 
 def _true_cells(row: Row) -> list[str]:
     if "failed" in row:
-        return ["**failed**: " + row["failed"][:80], *[""] * 9]
+        return ["**failed**: " + row["failed"][:80], *[""] * 10]
     deep = row["deep"]
     return [
         f"{deep['nrmse_percent']:.1f}",
@@ -159,6 +161,7 @@ def _true_cells(row: Row) -> list[str]:
         f"{deep['nuclei_ppb']:.1f}",
         f"{deep['linearity']:.2f}",
         f"{row['whole']['nrmse_percent']:.1f}",
+        f"{row['kept_percent']:.0f}",
         f"{row['streak_ppb']:.1f}",
         *(_lesion(row["whole"]["lesion_ppb"].get(name)) for name in NAMES.lesions),
     ]
