@@ -113,7 +113,6 @@ def reconstruct(
         brain.warnings,
         local.warnings,
         r2star_warnings(scan),
-        r2star_warnings(scan),
         inversion.warnings,
         referenced.warnings,
     )
