@@ -190,7 +190,7 @@ def geometry(volume: Volume, voxel_size_mm: tuple[float, ...] | None, b0_directi
 
 
 def same_grid(option: str, volume: Volume, like: Volume) -> None:
-    """Refuse volumes of other shape or place: they would be combined voxel by voxel."""
+    """Refuse volumes of another shape: they are combined voxel by voxel, whatever their headers say of their place."""
     if volume.array.shape[:3] != like.array.shape[:3]:
         raise InputError(
             "ShapeMismatch", f"{option} has shape {volume.array.shape[:3]}, the others {like.array.shape[:3]}"
