@@ -28,6 +28,15 @@ start_apiserver() {
 
 apiserver_ready() { await 120 apiserver "$BIN/kubectl" --kubeconfig="$R/admin.kubeconfig" get --raw /readyz; }
 
+relaunch_apiserver() {
+  set_addresses
+  # A killed process is gone for us as soon as its first thread is; the others may still hold its port for a moment.
+  local tries=100
+  while (exec 3<>"/dev/tcp/$ADDRESS/$PORT_API") 2>/dev/null && ! alive apiserver && [ $((tries--)) -gt 0 ]; do sleep 0.1; done
+  again apiserver
+  apiserver_ready
+}
+
 start_controllers() {
   local controllers=$R/controllers.kubeconfig scheduler=$R/scheduler.kubeconfig
   launch controller-manager "$BIN/kube-controller-manager" --kubeconfig="$controllers" \
