@@ -10,12 +10,55 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
+from pydantic import Field
 
 from qsm_recon.errors import InputError
-from qsm_recon.qsm import backend
+from qsm_recon.qsm import backend, kernels
+from qsm_recon.qsm.parameters import Params
 
 Array = Any
 Shape = tuple[int, int, int]
+
+
+class BoxedMethodParams(Params):
+    """What every method that works on the padded box can be told."""
+
+    padding_mm: float = Field(default=12.0, ge=0, le=100)
+    """Room on each side of the mask's box, mm: outer sources may lie there, and the periodic dipole field must not
+    reach round."""
+
+    def room_mm(self) -> float:
+        """Room the method needs on each side of the mask's box, mm: a ball must not reach round the grid."""
+        return self.padding_mm
+
+
+@dataclass(frozen=True)
+class BoxedField:
+    """One field, checked, cropped and padded."""
+
+    field_ppm: Array
+    """(x, y, z) float32, ppm of B0; 0 outside `mask`."""
+    mask: Array
+    """(x, y, z) bool."""
+    noise_ppm: Array | None
+    """(x, y, z) float32 standard deviation of the field, +inf without signal; None where it is not known."""
+    voxel_size_mm: tuple[float, float, float]
+    b0_direction: tuple[float, float, float]
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the working grid."""
+        nx, ny, nz = self.mask.shape
+        return nx, ny, nz
+
+    @property
+    def xp(self) -> Any:
+        """Array module of the volumes."""
+        return backend.namespace(self.mask)
+
+    def dipole(self) -> Array:
+        """Half spectrum of the dipole kernel on the working grid."""
+        return kernels.dipole_kernel(self.shape, self.voxel_size_mm, self.b0_direction, self.xp)
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def test_linear_and_nonlinear_agree_on_weak_sources() -> None:
 
 
 def test_same_bits_every_time_and_when_continued() -> None:
-    problem = DipoleProblem(FIELD, HEAD, NOISE, MAGNITUDE, None, CUBE.voxel_size_mm, CUBE.b0_direction)
+    problem = DipoleProblem(FIELD, HEAD, NOISE, CUBE.voxel_size_mm, CUBE.b0_direction, MAGNITUDE, None)
     whole, parts = TvAdmm(problem, TvAdmmParams()), TvAdmm(problem, TvAdmmParams())
     whole.iterate(6)
     parts.iterate(2)
@@ -163,7 +163,7 @@ def test_same_bits_every_time_and_when_continued() -> None:
 
 
 def test_weights_and_edges() -> None:
-    problem = DipoleProblem(FIELD, HEAD, NOISE, MAGNITUDE, None, CUBE.voxel_size_mm, CUBE.b0_direction)
+    problem = DipoleProblem(FIELD, HEAD, NOISE, CUBE.voxel_size_mm, CUBE.b0_direction, MAGNITUDE, None)
     weights = tv_weights(problem, TvAdmmParams())
     assert (weights[~HEAD] == 0).all()
     assert np.sqrt(weights[HEAD]).mean() == pytest.approx(1, abs=1e-5)

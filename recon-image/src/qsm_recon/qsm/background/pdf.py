@@ -59,7 +59,7 @@ def pdf(problem: BackgroundProblem, params: PdfParams, progress: Progress = sile
     Liu T et al., NMR Biomed 2011, doi:10.1002/nbm.1670.
     """
     weights, warnings = _data_weights(problem, params.weighting)
-    dipole = kernels.dipole_kernel(problem.shape, problem.voxel_size_mm, problem.b0_direction, problem.xp)
+    dipole = problem.dipole()
     fine = _Level(problem.field_ppm, weights, ~problem.mask, dipole)
     factors = tuple(2 if h < params.coarse_below_mm else 1 for h in problem.voxel_size_mm)
     start = None
