@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from qsm_recon import __main__ as rim
 from qsm_recon.simulation.measurement import Measurement
 from qsm_recon.simulation.protocols import Protocol
 from qsm_recon.simulation.vendors import VENDORS
@@ -16,6 +17,18 @@ from qsm_recon.simulation.vendors import VENDORS
 ECHO_TIMES_S = (0.004, 0.008, 0.012)
 FIELD_STRENGTH_T = 3.0
 HZ_PER_PPM = 42.577478518 * FIELD_STRENGTH_T
+
+
+@pytest.fixture(autouse=True)
+def _own_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests call the program in their own process: its signal handlers would outlive them."""
+    monkeypatch.setattr(rim, "_listen_to_signals", lambda: None)
+
+
+@pytest.fixture(scope="session")
+def recipe() -> str:
+    """File of the quickest recipe that goes through every stage."""
+    return str(Path(__file__).parent / "quick.yaml")
 
 
 @dataclass(frozen=True)

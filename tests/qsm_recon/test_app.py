@@ -14,11 +14,6 @@ from qsm_recon.errors import DeviceError, InputError, UsageError
 from qsm_recon.qsm import backend
 
 
-@pytest.fixture(autouse=True)
-def _own_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rim, "_listen_to_signals", lambda: None)
-
-
 @pytest.fixture
 def philips(shared_data: Path) -> Path:
     return shared_data / "philips_ingenia_2echo_brain_classic" / "dicom"

@@ -21,29 +21,7 @@ from qsm_recon import __main__ as rim
 from qsm_recon.qsm import backend
 from qsm_recon.report.schema import Report
 
-FAST = """
-name: quick
-version: 1
-field_mapping: {method: nonlinear}
-masking: {method: threshold}
-unwrapping: {method: region-growing}
-background: {method: vsharp}
-relaxometry: {method: arlo}
-inversion: {method: tkd}
-referencing: {region: none}
-"""
-
-
-@pytest.fixture(autouse=True)
-def _own_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rim, "_listen_to_signals", lambda: None)
-
-
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("recipe") / "quick.yaml"
-    path.write_text(FAST, encoding="utf-8")
-    return str(path)
+FAST = (Path(__file__).parent / "quick.yaml").read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -11,35 +11,19 @@ import pytest
 
 from qsm_recon import __main__ as rim
 
-RECIPE = """
-name: quick
-version: 1
-field_mapping: {method: nonlinear}
-masking: {method: threshold}
-unwrapping: {method: region-growing}
-background: {method: vsharp}
-relaxometry: {method: arlo}
-inversion: {method: tkd}
-referencing: {region: none}
-"""
 HALF = slice(None, None, 2)
-
-
-@pytest.fixture(autouse=True)
-def _own_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rim, "_listen_to_signals", lambda: None)
 
 
 class Bench:
     """Volumes of the ball to spoil one at a time, and the commands that take them."""
 
-    def __init__(self, ball: Any, folder: Path) -> None:
+    def __init__(self, ball: Any, recipe: str, folder: Path) -> None:
         self.folder = folder
         self.output = folder / "out"
         self.output.mkdir()
         self._ball = ball
+        self.recipe = recipe
         self.paths = {name: ball.path(name) for name in ("mag", "phase", "field", "field_hz", "mask", "noise")}
-        (folder / "quick.yaml").write_text(RECIPE, encoding="utf-8")
 
     def spoil(self, name: str, touch: Callable[[Any], Any]) -> None:
         image = nib.load(self._ball.path(name))
@@ -74,7 +58,7 @@ class Bench:
             command,
             *inputs[command],
             "-r",
-            str(self.folder / "quick.yaml"),
+            self.recipe,
             "-o",
             str(output),
             "--quiet",
@@ -83,8 +67,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(ball: Any, tmp_path: Path) -> Bench:
-    return Bench(ball, tmp_path)
+def bench(ball: Any, recipe: str, tmp_path: Path) -> Bench:
+    return Bench(ball, recipe, tmp_path)
 
 
 @pytest.fixture

@@ -30,8 +30,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
 
 
 @pytest.fixture(autouse=True)
-def _own_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rim, "_listen_to_signals", lambda: None)
+def _loud_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rim, "_quieten_libraries", lambda: None)
 
 
@@ -131,3 +130,13 @@ def test_help_does_not_load_the_science() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment, check=False)
     assert done.returncode == 0
     assert time.perf_counter() - started < 10  # a second on an idle machine; the law is that nothing heavy loads
+
+
+def test_a_stopped_program_waits_for_no_thread() -> None:
+    """A signal between the start of a pool's thread and its registration once left the program waiting for ever."""
+    script = (
+        "import threading, qsm_recon.__main__ as rim; threading.Thread(target=threading.Event().wait).start();"
+        "rim.run = lambda _: 143; rim.main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
+    assert ended.returncode == 143

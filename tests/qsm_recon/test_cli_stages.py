@@ -11,30 +11,11 @@ import pytest
 from qsm_recon import __main__ as rim
 
 ECHOES = ["--echo-times-s", "0.004,0.008 0.012", "--field-strength-t", "3"]
-RECIPE = """
-name: quick
-version: 1
-field_mapping: {method: nonlinear}
-masking: {method: threshold}
-unwrapping: {method: region-growing}
-background: {method: vsharp}
-relaxometry: {method: arlo}
-inversion: {method: tkd}
-referencing: {region: none}
-"""
 
 
 @pytest.fixture(autouse=True)
-def _own_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rim, "_listen_to_signals", lambda: None)
+def _loud_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rim, "_quieten_libraries", lambda: None)
-
-
-@pytest.fixture
-def recipe(tmp_path: Path) -> str:
-    path = tmp_path / "quick.yaml"
-    path.write_text(RECIPE, encoding="utf-8")
-    return str(path)
 
 
 def values(path: Path) -> Any:

@@ -32,23 +32,6 @@ _STRUCTURAL = {
 }  # fmt: skip
 """Code words that decide what an image is: nobody's name, and a canary in them would be another test."""
 
-RECIPE = """
-name: quick
-version: 1
-field_mapping: {method: nonlinear}
-masking: {method: threshold}
-unwrapping: {method: region-growing}
-background: {method: vsharp}
-relaxometry: {method: arlo}
-inversion: {method: tkd}
-referencing: {region: none}
-"""
-
-
-@pytest.fixture(autouse=True)
-def _own_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rim, "_listen_to_signals", lambda: None)
-
 
 def _text_attributes() -> Iterator[tuple[str, str]]:
     """Every attribute of the standard's patient, study, series, equipment and acquisition groups that holds text."""
@@ -117,13 +100,6 @@ def _many_files(vendor_folder: Callable[[str], Path], tmp_path_factory: pytest.T
 def classic(_many_files: Path, tmp_path: Path) -> Path:
     """The attributes that name a person, in every file of a classic scan."""
     return Path(shutil.copytree(_many_files, tmp_path / "CANARY^ZOE"))
-
-
-@pytest.fixture
-def recipe(tmp_path: Path) -> str:
-    path = tmp_path / "quick.yaml"
-    path.write_text(RECIPE, encoding="utf-8")
-    return str(path)
 
 
 def clean(text: str, where: object) -> None:

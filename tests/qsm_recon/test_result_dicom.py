@@ -14,32 +14,14 @@ from pydicom.dataset import Dataset
 from qsm_recon import __main__ as rim
 from qsm_recon.simulation.vendors import VENDORS
 
-RECIPE = """
-name: quick
-version: 1
-field_mapping: {method: nonlinear}
-masking: {method: threshold}
-unwrapping: {method: region-growing}
-background: {method: vsharp}
-relaxometry: {method: arlo}
-inversion: {method: tkd}
-referencing: {region: none}
-"""
-
-
-@pytest.fixture(autouse=True)
-def _own_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rim, "_listen_to_signals", lambda: None)
-
 
 @pytest.fixture
-def run(vendor_folder: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]:
+def run(vendor_folder: Callable[[str], Path], recipe: str, tmp_path: Path) -> Callable[..., Path]:
     """The output folder of one vendor's scan."""
-    (tmp_path / "quick.yaml").write_text(RECIPE, encoding="utf-8")
 
     def make(vendor: str, name: str = "out") -> Path:
         output = tmp_path / name
-        arguments = ["run", str(vendor_folder(vendor)), "-o", str(output), "-r", str(tmp_path / "quick.yaml")]
+        arguments = ["run", str(vendor_folder(vendor)), "-o", str(output), "-r", recipe]
         assert rim.run([*arguments, "--nifti", "--quiet"]) == 0
         return output
 

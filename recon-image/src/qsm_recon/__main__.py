@@ -16,6 +16,7 @@ from qsm_recon.errors import ReconError, TransientError, UsageError
 
 EXIT_INTERNAL = 70
 EXIT_PIPE = 128 + signal.SIGPIPE
+_SIGNALLED = 128
 _AGAIN_S = 0.005
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -31,7 +32,14 @@ class Cancelled(BaseException):
 
 def main() -> None:
     """Entry point of `qsm-recon`."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code > _SIGNALLED:
+        # A signal may have struck while a pool of threads was just being started; Python would then wait for a thread
+        # that nobody tells to end. Everything worth keeping is on disk or removed by now.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
