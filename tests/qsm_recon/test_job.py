@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from qsm_recon import job
 from qsm_recon.__main__ import run
 from qsm_recon.recipes import load
 from qsm_recon.simulation import make_phantom, protocol
@@ -136,3 +137,24 @@ def test_report_always_fits_and_keeps_what_matters():
     assert kept["outputs"] == report["outputs"]
     assert kept["metrics"] == report["metrics"]
     assert 0 < len(kept["warnings"]) < 60
+
+
+def test_report_is_whole_json_even_where_what_matters_is_too_long():
+    """Cut bytes would be no JSON: the operator would then take a success for a failure."""
+    many = {"outputs": [{"kind": "ChiMap", "destination": "d" * 60, "seriesInstanceUID": "2.25." + "1" * 39}] * 40}
+    kept = json.loads(encoded(many))["outputs"]
+    assert 0 < len(kept) < 40
+    foreign = json.loads(encoded({"reason": "Incomplete", "message": "χ" * 1024, "step": "read"}))
+    assert foreign["reason"] == "Incomplete"
+    assert set(foreign["message"]) == {"χ"}
+
+
+def test_memory_that_does_not_suffice_is_reported_as_such(ask, monkeypatch):
+    """The operator gives the next attempt more of it only where the report says so."""
+
+    def exhausted(*_args, **_kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(job.app, "run", exhausted)
+    code, report = ask()
+    assert (code, report["reason"]) == (75, "OutOfMemory")

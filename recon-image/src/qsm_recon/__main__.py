@@ -12,7 +12,7 @@ from types import FrameType
 import click
 
 from qsm_recon.cli import qsm_recon
-from qsm_recon.errors import ReconError, TransientError, UsageError
+from qsm_recon.errors import ReconError, UsageError, out_of_memory
 
 EXIT_INTERNAL = 70
 EXIT_PIPE = 128 + signal.SIGPIPE
@@ -84,8 +84,7 @@ def _explain(error: Exception) -> ReconError:
         hint = f" (see `{context.command_path} --help`)" if context is not None else ""
         return UsageError(error.format_message() + hint)
     if isinstance(error, MemoryError):
-        text = "not enough memory for this scan; nothing was written, run again where there is more"
-        return TransientError("OutOfMemory", text)
+        return out_of_memory()
     return _defect(error)
 
 

@@ -69,3 +69,10 @@ class RecipeError(ReconError):
 
     def __init__(self, message: str) -> None:
         super().__init__("InvalidRecipe", message)
+
+
+def out_of_memory() -> TransientError:
+    """What a `MemoryError` means to whoever asked for the work."""
+    return TransientError(
+        "OutOfMemory", "not enough memory for this scan; nothing was written, run again where there is more"
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qsm_recon import app, devices, folder, termination
-from qsm_recon.errors import InputError, ReconError, TransientError, UsageError
+from qsm_recon.errors import InputError, ReconError, TransientError, UsageError, out_of_memory
 from qsm_recon.qsm.observing import Observer, StageTiming
 from qsm_recon.qsm.progress import Progress
 from qsm_recon.request import Request
@@ -45,18 +45,19 @@ def run(request: Request, observer: Observer) -> dict[str, Any]:
     steps = Steps(observer)
     try:
         report = _run(request, steps)
-    except ReconError as error:
-        termination.leave(termination.of_failure(error, steps.step))
-        raise
+    except (ReconError, MemoryError) as error:
+        failure = error if isinstance(error, ReconError) else out_of_memory()
+        termination.leave(termination.of_failure(failure, steps.step))
+        raise failure from error.__cause__
     termination.leave(report)
     return report
 
 
 def _run(request: Request, steps: Steps) -> dict[str, Any]:
-    waiting = [place for place in request.destinations if _delivered(place.volume.directory, request) is None]
-    if not waiting:
-        report: dict[str, Any] = _record(request.destinations[0].volume.directory)["report"]
-        return report
+    reports = [_delivered(place.volume.directory, request) for place in request.destinations]
+    waiting = [place for place, report in zip(request.destinations, reports, strict=True) if report is None]
+    if not waiting and reports[0] is not None:
+        return reports[0]
     if request.source.volume.seriesInstanceUIDs:
         raise UsageError("choosing series inside a volume is not possible yet; put one acquisition into the folder")
     source = request.source.volume.directory
@@ -67,8 +68,8 @@ def _run(request: Request, steps: Steps) -> dict[str, Any]:
     method = app.Method(request.recipe(), devices.choose(request.device))
     made = request.scratch / f"result-{request.job.attempt}"
     shutil.rmtree(made, ignore_errors=True)  # what a killed container of this very pod left
-    reports = app.run(source, made, method, steps, wanted="")
-    report = termination.of_success([(place.name, reports[0]) for place in request.destinations])
+    (full,) = app.run(source, made, method, steps)
+    report = termination.of_success(full, tuple(place.name for place in request.destinations))
     steps.step = "deliver"
     for place in waiting:
         with folder.new_folder(place.volume.directory) as staging:
@@ -79,19 +80,8 @@ def _run(request: Request, steps: Steps) -> dict[str, Any]:
     return report
 
 
-def _record(directory: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads((directory / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise InputError(
-            "DestinationOccupied",
-            "the destination folder exists and is not a result of this job; empty it or name another",
-        ) from None
-    return found
-
-
 def _delivered(directory: Path, request: Request) -> dict[str, Any] | None:
-    """The record of an earlier attempt of the same job, None where nothing is there yet.
+    """The short report of an earlier attempt of the same job, None where nothing is there yet.
 
     Raises
     ------
@@ -100,9 +90,16 @@ def _delivered(directory: Path, request: Request) -> dict[str, Any] | None:
     """
     if not directory.exists():
         return None
-    record = _record(directory)
-    if record.get("job", {}).get("uid") != request.job.uid:
+    try:
+        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+        whose, report = record["job"]["uid"], record["report"]
+    except (OSError, ValueError, LookupError, TypeError):
+        raise InputError(
+            "DestinationOccupied",
+            "the destination folder exists and is not a result of this job; empty it or name another",
+        ) from None
+    if whose != request.job.uid:
         raise InputError(
             "DestinationOccupied", "the destination folder holds the result of another job; empty it or name another"
         )
-    return record
+    return dict(report)

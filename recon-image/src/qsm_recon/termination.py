@@ -14,30 +14,28 @@ _LOG = "QSM_TERMINATION_LOG"
 _DEFAULT_LOG = "/dev/termination-log"
 
 
-def of_success(reports: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+def of_success(report: dict[str, Any], destinations: tuple[str, ...]) -> dict[str, Any]:
     """The short report of what was made.
 
     Parameters
     ----------
-    reports
-        Destination and full report (`report.json`), one for each place where results lie.
+    report
+        The full one (`report.json`).
+    destinations
+        Names of the places where all of it lies.
     """
-    _, first = reports[0]
-    outputs = []
-    for destination, report in reports:
-        for kind, quantity in (("ChiMap", "susceptibility"), ("R2StarMap", "R2*")):
-            files = [f for f in report["outputs"] if f["quantity"] == quantity and f["series_instance_uid"]]
-            if files:
-                uid = files[0]["series_instance_uid"]
-                outputs.append(
-                    {"kind": kind, "destination": destination, "seriesInstanceUID": uid, "instances": len(files)}
-                )
-    quality = {name: value for name, value in first["quality"].items() if isinstance(value, int | float)}
+    made = []
+    for kind, quantity in (("ChiMap", "susceptibility"), ("R2StarMap", "R2*")):
+        files = [f for f in report["outputs"] if f["quantity"] == quantity and f["series_instance_uid"]]
+        if files:
+            uid = files[0]["series_instance_uid"]
+            made.append({"kind": kind, "seriesInstanceUID": uid, "instances": len(files)})
+    quality = {name: value for name, value in report["quality"].items() if isinstance(value, int | float)}
     return {
-        "outputs": outputs,
+        "outputs": [{**output, "destination": name} for name in destinations for output in made],
         "metrics": {name: round(float(value), 6) for name, value in quality.items()},
-        "stageSeconds": {stage["stage"]: round(stage["seconds"], 3) for stage in first["stages"]},
-        "warnings": [f"{w['code']}: {w['message']}" for w in first["warnings"]],
+        "stageSeconds": {stage["stage"]: round(stage["seconds"], 3) for stage in report["stages"]},
+        "warnings": [f"{w['code']}: {w['message']}" for w in report["warnings"]],
     }
 
 
@@ -47,15 +45,19 @@ def of_failure(error: ReconError, step: str) -> dict[str, Any]:
 
 
 def encoded(report: dict[str, Any]) -> bytes:
-    """At most `MAX_BYTES` of JSON: warnings go first, then stage times, then metrics; outputs and reasons stay."""
+    """At most `MAX_BYTES` of whole JSON.
+
+    Warnings go first, then stage times, then metrics; outputs and the message are only shortened; the reason stays.
+    """
     report = dict(report)
-    for victim in ("warnings", "stageSeconds", "metrics"):
-        while len(text := _dump(report)) > MAX_BYTES and report.get(victim):
-            if isinstance(report[victim], list) and len(report[victim]) > 1:
-                report[victim] = report[victim][:-1]
+    for victim in ("warnings", "stageSeconds", "metrics", "outputs", "message"):
+        while len(_dump(report)) > MAX_BYTES and report.get(victim):
+            kept = report[victim]
+            if isinstance(kept, list | str) and len(kept) > 1:
+                report[victim] = kept[:-1]
             else:
                 del report[victim]
-    return text if len(text) <= MAX_BYTES else _dump(report)[:MAX_BYTES]
+    return _dump(report)
 
 
 def leave(report: dict[str, Any]) -> None:
