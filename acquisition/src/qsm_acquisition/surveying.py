@@ -12,7 +12,6 @@ from qsm_acquisition.completeness import crowded
 from qsm_acquisition.family_rules import FAMILY_RULES
 from qsm_acquisition.frames import Component, FrameHeader
 from qsm_acquisition.frequency import PROTON_HZ_PER_T, field_strength_t, frequency_hz, stated_frequency_hz
-from qsm_acquisition.geometry import slice_step_mm
 from qsm_acquisition.grouping import Family, Heap, sort_heap, split_series
 from qsm_acquisition.headers import Dimension, Image, Instance, describe
 from qsm_acquisition.instance_rules import INSTANCE_RULES, SeriesContext
@@ -165,9 +164,7 @@ def _acquisition(family: Family, heap: Heap) -> Acquisition:
 
 def _mean_step_mm(heights_mm: tuple[float, ...]) -> float:
     """Step of an even stack; the mean rounds less than the median of rounded positions."""
-    steps = len(heights_mm) - 1
-    mean = (heights_mm[-1] - heights_mm[0]) / steps
-    return mean if steps else slice_step_mm(heights_mm)
+    return (heights_mm[-1] - heights_mm[0]) / (len(heights_mm) - 1)
 
 
 def _frame(image: Image, component: Component, family: Family) -> FrameHeader:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from qsm_recon.qsm import backend
-from qsm_recon.qsm.compiling import jit_rows
+from qsm_recon.qsm.compiling import jit, jit_rows
 
 Array = Any
 
@@ -146,6 +146,23 @@ def _inner(
         rows[i] = 2 * (even + odd) - once
 
 
+@jit
+def _row_norms(r: Any, inverse: Any, i: int, nyquist: bool) -> tuple[float, float]:  # noqa: FBT001 - numba kernels take no keywords
+    """Squares of one row of a half spectrum, plain and weighted; columns but the first and Nyquist count twice."""
+    last = inverse.shape[1] - 1
+    plain, metric, square = 0.0, 0.0, 0.0
+    for k in range(last + 1):
+        square = float(r[i, 2 * k] * r[i, 2 * k] + r[i, 2 * k + 1] * r[i, 2 * k + 1])
+        plain += square
+        metric += inverse[i, k] * square
+    once = float(r[i, 0] * r[i, 0] + r[i, 1] * r[i, 1])
+    plain, metric = 2 * plain - once, 2 * metric - inverse[i, 0] * once
+    if nyquist:
+        plain -= square
+        metric -= inverse[i, last] * square
+    return plain, metric
+
+
 @jit_rows
 def _norms(
     low: int,
@@ -155,19 +172,8 @@ def _norms(
     nyquist: bool,  # noqa: FBT001 - numba kernels take no keywords
     rows: Any,
 ) -> None:
-    last = inverse.shape[1] - 1
     for i in range(low, high):
-        plain, metric, square = 0.0, 0.0, 0.0
-        for k in range(last + 1):
-            square = float(r[i, 2 * k] * r[i, 2 * k] + r[i, 2 * k + 1] * r[i, 2 * k + 1])
-            plain += square
-            metric += inverse[i, k] * square
-        once = float(r[i, 0] * r[i, 0] + r[i, 1] * r[i, 1])
-        plain, metric = 2 * plain - once, 2 * metric - inverse[i, 0] * once
-        if nyquist:
-            plain -= square
-            metric -= inverse[i, last] * square
-        rows[0, i], rows[1, i] = plain, metric
+        rows[0, i], rows[1, i] = _row_norms(r, inverse, i, nyquist)
 
 
 @jit_rows
@@ -193,19 +199,8 @@ def _advance(
     rows: Any,
 ) -> None:
     t = x.dtype.type(step)
-    last = inverse.shape[1] - 1
     for i in range(low, high):
-        plain, metric, square, once = 0.0, 0.0, 0.0, 0.0
-        for k in range(2 * last + 2):
+        for k in range(2 * inverse.shape[1]):
             x[i, k] += t * p[i, k]
             r[i, k] -= t * q[i, k]
-        for k in range(last + 1):
-            square = float(r[i, 2 * k] * r[i, 2 * k] + r[i, 2 * k + 1] * r[i, 2 * k + 1])
-            plain += square
-            metric += inverse[i, k] * square
-        once = float(r[i, 0] * r[i, 0] + r[i, 1] * r[i, 1])
-        plain, metric = 2 * plain - once, 2 * metric - inverse[i, 0] * once
-        if nyquist:
-            plain -= square
-            metric -= inverse[i, last] * square
-        rows[0, i], rows[1, i] = plain, metric
+        rows[0, i], rows[1, i] = _row_norms(r, inverse, i, nyquist)
