@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
-USER, PASSWORD = "operator", "not-a-secret"  # noqa: S105 - of a server that lives for one test
+USER, PASSWORD = "operator", "not-a-secret"
 PYTHON_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancPython.so")
 DICOM_WEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
@@ -37,7 +37,7 @@ def free_port() -> int:
         return port
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """An answer that is not 200."""
 
     def __init__(self, status: int, body: bytes) -> None:
@@ -169,7 +169,7 @@ class OrthancServer:
         finally:
             connection.close()
         if reply.status != HTTPStatus.OK:
-            raise Refused(reply.status, content)
+            raise RefusedError(reply.status, content)
         return content
 
     def get(self, path: str) -> Any:
@@ -201,8 +201,9 @@ class OrthancServer:
         found: list[str] = self.get("/series")
         return found
 
-    def __enter__(self) -> "OrthancServer":
-        return self.start()
+    def __enter__(self) -> Self:
+        self.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
