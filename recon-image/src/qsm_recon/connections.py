@@ -48,10 +48,9 @@ def _value(path: Path, kind: str) -> str:
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise ValueError
-        return content.decode("utf-8").strip()
+        value = content.decode("utf-8")
     except (OSError, ValueError):
-        raise ConnectionSettingsError(
-            f"{kind} connection {path.parent.name}: key {path.name} cannot be read as text"
-        ) from None
+        value = None
+    if value is None or len(content) > MAX_BYTES:
+        raise ConnectionSettingsError(f"{kind} connection {path.parent.name}: key {path.name} cannot be read as text")
+    return value.strip()
