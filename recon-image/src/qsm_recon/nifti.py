@@ -25,6 +25,7 @@ COMPRESSION = 4
 _DESCRIPTION_BYTES = 79
 _SPATIAL = 3
 _IMAGE: Any = nib.Nifti1Image
+_HEADER: Any = nib.Nifti1Header
 """nibabel is typed in part only."""
 
 
@@ -99,7 +100,7 @@ def header(shape: tuple[int, ...], dtype: np.dtype[Any], affine_ras_mm: NDArray[
     description
         For `descrip`, cut at 79 bytes.
     """
-    made: Any = nib.Nifti1Header()
+    made = _HEADER()
     made.set_data_dtype(dtype)
     made.set_data_shape(shape)
     made.set_xyzt_units("mm")

@@ -56,6 +56,11 @@ class RecipeConfig(Params):
             raise ValueError("field_mapping.offset smooth needs an exact unwrapping; laplacian is none")
         return self
 
+    @property
+    def csf_search(self) -> ReferencingParams:
+        """How ventricular fluid is found: referencing without the choice of what zero means, which comes later."""
+        return self.referencing.model_copy(update={"region": "csf"})
+
     def canonical(self) -> dict[str, Any]:
         """Every value that can influence the result, defaults filled in, as plain data."""
         values = self.model_dump(mode="json", by_alias=True, exclude={"description"})

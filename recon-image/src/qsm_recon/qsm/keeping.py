@@ -131,7 +131,7 @@ def lazily(kind: type[T], facts: Mapping[str, Any], loads: Mapping[str, Callable
     lazy = type(f"Kept{kind.__name__}", (kind,), members)
     for name, load in members.items():
         load.__set_name__(lazy, name)
-    instance = object.__new__(lazy)
+    instance: Any = object.__new__(lazy)
     instance.__dict__.update(facts)
     return cast("T", instance)
 

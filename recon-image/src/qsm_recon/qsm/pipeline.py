@@ -32,7 +32,7 @@ UNWRAPPING = Stage(
 )
 BACKGROUND = Stage("background", local_field, LocalField, ("background",), after=("masking", "unwrapping"))
 RELAXOMETRY = Stage(
-    "relaxometry", relaxation, Relaxation, ("relaxometry", "referencing"), after=("masking", "background")
+    "relaxometry", relaxation, Relaxation, ("relaxometry", "csf_search"), after=("masking", "background")
 )
 INVERSION = Stage(
     "inversion",

@@ -50,8 +50,7 @@ class VolumeFile:
             yield self.packed
             return
         yield self.header
-        for slab in _slabs(self.array):
-            yield slab
+        yield from _slabs(self.array)
 
     def sha256(self) -> str:
         """Hash of the file."""

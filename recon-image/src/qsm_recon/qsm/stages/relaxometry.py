@@ -11,7 +11,7 @@ from qsm_recon.qsm.stages.results import Relaxation
 def relaxation(
     scan: MultiEchoScan,
     params: RelaxometryParams,
-    referencing: ReferencingParams,
+    csf_search: ReferencingParams,
     brain: BrainMask,
     local: LocalField,
     progress: Progress,
@@ -19,5 +19,5 @@ def relaxation(
     """R2* in the brain; fluid where the local field is valid, as the recipe's referencing tells it."""
     r2star_per_s = fit_r2star(scan, brain.mask, params)
     progress(0.5)
-    csf = find_csf(r2star_per_s, local.mask, scan.geometry, referencing)
+    csf = find_csf(r2star_per_s, local.mask, scan.geometry, csf_search)
     return Relaxation(r2star_per_s, csf.mask, csf.found, r2star_warnings(scan))
