@@ -1,8 +1,6 @@
-"""A run with a store, through the chain itself: what is computed, what is taken, and that nobody can tell from the map."""
+"""A run with a store, through the chain: what is computed, what is taken, and that the map does not tell."""
 
 import dataclasses
-import itertools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +8,14 @@ import numpy as np
 import pytest
 
 from qsm_recon import recipes
-from qsm_recon.errors import InputError, ReconError, TransientError
 from qsm_recon.qsm.config import STAGES
 from qsm_recon.qsm.observing import StageClock
 from qsm_recon.qsm.pipeline import Reconstruction, reconstruct
 from qsm_recon.qsm.scan import Geometry, MultiEchoScan
 from qsm_recon.qsm.units import center_frequency_hz
-from qsm_recon.store.interim import InterimData, InterimRun, Origin, running
 from qsm_recon.store.in_folder import FolderBacking
-from qsm_recon.store.store import STAGES as STAGES_PREFIX
-from qsm_recon.store.store import VOLUMES, Store
+from qsm_recon.store.interim import InterimData, InterimRun, Origin, running
+from qsm_recon.store.store import Store
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 TIMES_S = (0.004, 0.008, 0.013)  # uneven: then unwrapping fits again

@@ -34,6 +34,8 @@ class Stage:
     """Parts of the recipe."""
     after: tuple[str, ...] = ()
     """Stages whose results it reads."""
+    shown: tuple[str, ...] = ()
+    """Its volumes that every run hands out in the end: worth fetching before they are looked at."""
 
 
 @dataclass(frozen=True)

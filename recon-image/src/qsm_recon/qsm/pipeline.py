@@ -25,14 +25,31 @@ from qsm_recon.qsm.stages.unwrapping import unwrap_field
 
 Array = Any
 
-FIELD_MAPPING = Stage("field_mapping", map_field, MappedField, ("field_mapping",))
-MASKING = Stage("masking", find_brain, BrainMask, ("masking",), after=("field_mapping",))
+FIELD_MAPPING = Stage("field_mapping", map_field, MappedField, ("field_mapping",), shown=("magnitude",))
+MASKING = Stage("masking", find_brain, BrainMask, ("masking",), after=("field_mapping",), shown=("mask",))
 UNWRAPPING = Stage(
-    "unwrapping", unwrap_field, TotalField, ("unwrapping", "field_mapping"), after=("field_mapping", "masking")
+    "unwrapping",
+    unwrap_field,
+    TotalField,
+    ("unwrapping", "field_mapping"),
+    after=("field_mapping", "masking"),
+    shown=("field_ppm", "noise_ppm", "residual"),
 )
-BACKGROUND = Stage("background", local_field, LocalField, ("background",), after=("masking", "unwrapping"))
+BACKGROUND = Stage(
+    "background",
+    local_field,
+    LocalField,
+    ("background",),
+    after=("masking", "unwrapping"),
+    shown=("local_field_ppm", "mask"),
+)
 RELAXOMETRY = Stage(
-    "relaxometry", relaxation, Relaxation, ("relaxometry", "csf_search"), after=("masking", "background")
+    "relaxometry",
+    relaxation,
+    Relaxation,
+    ("relaxometry", "csf_search"),
+    after=("masking", "background"),
+    shown=("r2star_per_s", "csf_mask"),
 )
 INVERSION = Stage(
     "inversion",
@@ -40,8 +57,11 @@ INVERSION = Stage(
     Inversion,
     ("inversion",),
     after=("field_mapping", "unwrapping", "background", "relaxometry"),
+    shown=("mask",),
 )
-REFERENCING = Stage("referencing", referenced, Referenced, ("referencing",), after=("relaxometry", "inversion"))
+REFERENCING = Stage(
+    "referencing", referenced, Referenced, ("referencing",), after=("relaxometry", "inversion"), shown=("chi_ppm",)
+)
 
 CHAIN = (FIELD_MAPPING, MASKING, UNWRAPPING, BACKGROUND, RELAXOMETRY, INVERSION, REFERENCING)
 """Every stage in the order in which it runs."""

@@ -48,7 +48,7 @@ class Backing(Protocol):
             With the reason, after patient tries.
         """
 
-    def read(self, name: str, limit: int) -> bytes | bytearray | None:
+    def read(self, name: str, limit: int) -> bytes | None:
         """A whole file, None where it is not there or longer than `limit` bytes.
 
         Raises

@@ -1,6 +1,7 @@
 """The keeper of one run: asks the store before a stage computes, and hands results to it while the next one does."""
 
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from qsm_recon.store.writing import Writer
 
 OnFailure = Literal["fail", "continue"]
 """When the store is away: end the run so that it is tried again, or go on without and say so."""
+
+READERS = 2
 
 Array = Any
 
@@ -53,6 +56,7 @@ class InterimKeeper:
         self._versions = dict(versions)
         self._on_failure = on_failure
         self._writer = Writer()
+        self._reader = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
         self._damaged: set[str] = set()
         self.notes: dict[str, StageNote] = {}
         """By stage, in the order in which they were asked for."""
@@ -93,7 +97,10 @@ class InterimKeeper:
         note.outcome, note.kept = "cached", True
         note.bytes = sum(part.bytes for part in manifest.volumes.values())
         facts = {name: _with_tuples(value) for name, value in manifest.facts.items()}
-        loads = {name: partial(self._load, stage.name, part) for name, part in manifest.volumes.items()}
+        loads = {
+            name: partial(self._load, stage.name, part, self._ahead(part) if name in stage.shown else None)
+            for name, part in manifest.volumes.items()
+        }
         return Kept(facts, loads)
 
     def offer(self, stage: Stage, result: Any) -> None:
@@ -116,11 +123,13 @@ class InterimKeeper:
             Why it could not be, where that ends the run.
         """
         self._writer.finish()
+        self._reader.shutdown()
         self._is_away()
 
     def abandon(self) -> None:
         """The run was stopped: wait for nothing."""
         self._writer.abandon()
+        self._reader.shutdown(wait=False, cancel_futures=True)
 
     def _write(self, stage: str, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
         parts: dict[str, VolumePart] = {
@@ -140,12 +149,15 @@ class InterimKeeper:
         note.bytes = sum(part.bytes for part in parts.values())
         note.kept = True
 
-    def _load(self, stage: str, part: VolumePart) -> Array | None:
+    def _ahead(self, part: VolumePart) -> "Future[Array]":
+        return self._reader.submit(self._store.read_volume, part)
+
+    def _load(self, stage: str, part: VolumePart, ahead: "Future[Array] | None") -> Array | None:
         if self._is_away():
             self.notes[stage].outcome = "repaired"
             return None
         try:
-            volume = self._store.read_volume(part)
+            volume = ahead.result() if ahead is not None else self._store.read_volume(part)
         except DamagedError:
             self._damaged.add(stage)
         except ReconError as error:

@@ -113,7 +113,7 @@ class Store:
         content = self.read_file(part)
         return volumes.as_array(content, part.kind, tuple(part.shape), packed=part.file.endswith(".gz"))
 
-    def read_file(self, part: VolumePart) -> bytes | bytearray:
+    def read_file(self, part: VolumePart) -> bytes:
         """A stored volume's file, checked."""
         content = self.backing.read(part.file, part.bytes)
         if content is None or len(content) != part.bytes:
@@ -184,7 +184,7 @@ def stage_name(stage: str, key: str) -> str:
     return f"{STAGES}{stage}/{key}.json"
 
 
-def parsed_stage(content: bytes | bytearray) -> StageManifest:
+def parsed_stage(content: bytes) -> StageManifest:
     """A stage's manifest, checked against itself.
 
     Raises
@@ -203,7 +203,7 @@ def parsed_stage(content: bytes | bytearray) -> StageManifest:
     return manifest
 
 
-def _parsed(kind: type[T], content: bytes | bytearray) -> T:
+def _parsed(kind: type[T], content: bytes) -> T:
     try:
         said = json.loads(content)
         version = said.get("schema_version") if isinstance(said, dict) else None

@@ -1,14 +1,14 @@
 """Volumes as the store keeps them: NIfTI-1 files that any viewer opens, read back bit for bit.
 
 Masks are compressed (they shrink a hundredfold in milliseconds); float volumes are not, because noise hardly shrinks
-and compressing it costs more time than storing it (docs/store.md has the figures). A float volume is never copied
+and compressing it costs more time than storing it (docs/store.md has the figures). A large volume is never copied
 whole: slab after slab goes through hash and network.
 """
 
 import gzip
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -20,6 +20,8 @@ from qsm_recon import nifti
 LEVEL = 1
 """zlib level for masks."""
 SLAB_BYTES = 4 << 20
+WHOLE_BYTES = 32 << 20
+"""Smaller files are made once, in memory; larger ones twice, for their hash and for the way out."""
 HEADER_BYTES = 352
 """Header and the four bytes that say: no extensions."""
 KINDS = ("bool", "float32", "float64")
@@ -27,30 +29,14 @@ KINDS = ("bool", "float32", "float64")
 
 @dataclass(frozen=True, eq=False)
 class VolumeFile:
-    """One volume as a file, not made yet: its bytes come from the array, slab by slab."""
+    """One volume as a file."""
 
-    header: bytes
-    array: NDArray[Any]
-    packed: bytes | None
-    """The whole file where it is compressed."""
-
-    @property
-    def suffix(self) -> str:
-        """Ending of the file's name."""
-        return ".nii" if self.packed is None else ".nii.gz"
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file."""
-        return len(self.header) + self.array.nbytes if self.packed is None else len(self.packed)
-
-    def pieces(self) -> Iterator[bytes]:
-        """The file from its first byte to its last."""
-        if self.packed is not None:
-            yield self.packed
-            return
-        yield self.header
-        yield from _slabs(self.array)
+    suffix: str
+    """Ending of the file's name."""
+    size: int
+    """Bytes of the file."""
+    pieces: Callable[[], Iterator[bytes]]
+    """The file from its first byte to its last."""
 
     def sha256(self) -> str:
         """Hash of the file."""
@@ -61,7 +47,7 @@ class VolumeFile:
 
     def open(self) -> BinaryIO:
         """The file as a stream."""
-        return io.BytesIO(self.packed) if self.packed is not None else io.BufferedReader(_Stream(self.pieces()))
+        return io.BufferedReader(_Stream(self.pieces()), SLAB_BYTES)
 
 
 class _Stream(io.RawIOBase):
@@ -104,13 +90,17 @@ def as_file(array: NDArray[Any], affine_ras_mm: NDArray[np.float64], description
     # NIfTI is little-endian here whatever the machine, so that equal volumes are equal files.
     stored = stored.astype(stored.dtype.newbyteorder("<"), copy=False)
     block = nifti.header(stored.shape, stored.dtype, affine_ras_mm, description).binaryblock + b"\0\0\0\0"
-    if array.dtype != np.bool_:
-        return VolumeFile(block, stored, None)
-    content = b"".join([block, *_slabs(stored)])
-    return VolumeFile(block, stored, gzip.compress(content, LEVEL, mtime=0))
+    size = len(block) + stored.nbytes
+    if array.dtype == np.bool_:
+        packed = gzip.compress(b"".join(_pieces(block, stored)), LEVEL, mtime=0)
+        return VolumeFile(".nii.gz", len(packed), lambda: iter([packed]))
+    if size <= WHOLE_BYTES:
+        whole = list(_pieces(block, stored))
+        return VolumeFile(".nii", size, lambda: iter(whole))
+    return VolumeFile(".nii", size, lambda: _pieces(block, stored))
 
 
-def as_array(content: bytes | bytearray, kind: str, shape: tuple[int, ...], *, packed: bool) -> NDArray[Any]:
+def as_array(content: bytes, kind: str, shape: tuple[int, ...], *, packed: bool) -> NDArray[Any]:
     """The volume of a stored file whose hash has been checked: C order, writable, as it was offered."""
     data = gzip.decompress(content) if packed else content
     stored = np.dtype(np.uint8 if kind == "bool" else kind).newbyteorder("<")
@@ -119,6 +109,11 @@ def as_array(content: bytes | bytearray, kind: str, shape: tuple[int, ...], *, p
     made = np.empty(shape, dtype=np.dtype(kind))
     np.copyto(made, volume, casting="unsafe")
     return made
+
+
+def _pieces(header: bytes, array: NDArray[Any]) -> Iterator[bytes]:
+    yield header
+    yield from _slabs(array)
 
 
 def _slabs(array: NDArray[Any]) -> Iterator[bytes]:
