@@ -60,5 +60,15 @@ class Backing(Protocol):
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Every file below `prefix`, sorted by name."""
 
+    @property
+    def expires_by_itself(self) -> bool:
+        """Whether somebody else removes what is older than `retention` says."""
+
+    def retention(self) -> dict[str, int]:
+        """Days for which each class of files stays, where a limit is set."""
+
+    def set_retention(self, days: dict[str, int]) -> None:
+        """Set them."""
+
     def remove(self, name: str) -> None:
         """Take a file away; nothing happens where it is not there."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qsm_recon.store.backing import Content, Entry
-from qsm_recon.transfer.s3 import PATIENT, Bucket, Patience
+from qsm_recon.transfer.s3 import PATIENT, Bucket, Expiry, Patience
 
 
 class BucketBacking:
@@ -40,6 +40,16 @@ class BucketBacking:
         """List the objects."""
         for entry in self.bucket.entries(prefix):
             yield Entry(entry.name, entry.bytes, entry.modified)
+
+    expires_by_itself = True
+
+    def retention(self) -> dict[str, int]:
+        """The bucket's lifecycle rules."""
+        return {expiry.name: expiry.days for expiry in self.bucket.expiries()}
+
+    def set_retention(self, days: dict[str, int]) -> None:
+        """Write lifecycle rules."""
+        self.bucket.set_expiries(tuple(Expiry(name, f"{name}/", count) for name, count in days.items()))
 
     def remove(self, name: str) -> None:
         """Delete the object."""

@@ -1,6 +1,7 @@
 """The store in a local folder: the same names as in a bucket, each a file."""
 
 import errno
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from qsm_recon.errors import ReconError, StorageError, TransientError
 from qsm_recon.store.backing import Content, Entry
 
+RETENTION = "lifecycle.json"
 PART = ".part"
 """Ending of files that are being written; a hidden name, so nothing takes them for finished."""
 _CHUNK = 1 << 20
@@ -69,6 +71,26 @@ class FolderBacking:
                     continue  # another run has just renamed it
                 modified = datetime.fromtimestamp(status.st_mtime, tz=UTC)
                 yield Entry(path.relative_to(self._root).as_posix(), status.st_size, modified)
+
+    expires_by_itself = False
+
+    def retention(self) -> dict[str, int]:
+        """What `set_retention` left."""
+        content = self.read(RETENTION, 10_000)
+        try:
+            said = json.loads(content) if content is not None else {}
+            return {str(name): int(days) for name, days in said.items()}
+        except (ValueError, AttributeError, TypeError):
+            raise StorageError("StoreInvalid", f"{RETENTION} in {self.where} cannot be read; remove it") from None
+
+    def set_retention(self, days: dict[str, int]) -> None:
+        """Note it for `store gc`."""
+        path = self._path(RETENTION)
+        with _explained():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f".{path.name}.{secrets.token_hex(6)}{PART}")
+            part.write_text(json.dumps(days) + "\n", encoding="utf-8")
+            part.replace(path)
 
     def remove(self, name: str) -> None:
         """Unlink the file."""

@@ -181,7 +181,7 @@ _OTHERWISE: tuple[tuple[Callable[[Exception], bool], Callable[[], ReconError]], 
         ),
     ),
     (
-        lambda error: _cause(error, http_errors.TimeoutError),
+        lambda error: _cause(error, http_errors.TimeoutError) or _cause(error, TimeoutError),
         lambda: TransientError("StoreTimedOut", "the object store did not answer in time; look at it, or try again"),
     ),
 )
