@@ -36,6 +36,8 @@ class Fault:
     """Flip a bit of that byte from the client."""
     flip_down_at: int = -1
     """... from the server."""
+    again_every: int = 0
+    """... and of every so manieth byte from there on."""
     times: int = 1_000_000
 
 
@@ -94,18 +96,20 @@ class Proxy:
         server = socket.create_connection(self.target)
         with self._lock:
             self._open.append(server)
-        threading.Thread(target=_pump, args=(client, server, fault.cut_up_after, fault.flip_up_at), daemon=True).start()
-        _pump(server, client, fault.cut_down_after, fault.flip_down_at)
+        up = (client, server, fault.cut_up_after, fault.flip_up_at, fault.again_every)
+        threading.Thread(target=_pump, args=up, daemon=True).start()
+        _pump(server, client, fault.cut_down_after, fault.flip_down_at, fault.again_every)
 
 
-def _pump(source: socket.socket, sink: socket.socket, cut_after: int, flip_at: int) -> None:
+def _pump(source: socket.socket, sink: socket.socket, cut_after: int, flip_at: int, again_every: int) -> None:
     passed = 0
     with contextlib.suppress(OSError):
         while data := source.recv(CHUNK):
-            if 0 <= flip_at - passed < len(data):
+            while 0 <= flip_at - passed < len(data):
                 changed = bytearray(data)
                 changed[flip_at - passed] ^= 1
                 data = bytes(changed)
+                flip_at = flip_at + again_every if again_every else -1
             if 0 <= cut_after < passed + len(data):
                 sink.sendall(data[: cut_after - passed])
                 break

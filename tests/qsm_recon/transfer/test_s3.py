@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import io
 import json
+import secrets
 import socket
 import threading
 import time
@@ -27,7 +28,7 @@ from qsm_recon.transfer.s3_folder import deliver, fetch, find_record, is_empty
 pytestmark = pytest.mark.e2e
 
 QUICK = Patience(connect_s=1, read_s=2, tries=3, total_s=10, first_pause_s=0.05, longest_pause_s=0.1)
-READER_SECRET = "reader-secret"
+READER_SECRET = "reader-secret"  # noqa: S105 - of a server that lives for this test
 BIG = bytes(range(256)) * (40 << 12)  # 40 MiB: three parts
 
 
@@ -105,7 +106,7 @@ def test_what_passes_is_tried_again(
         (Fault(hang=True), "StoreTimedOut"),
         (Fault(answer=SLOW_DOWN), "StoreBusy"),
         (Fault(cut_up_after=300_000), "StoreUnreachable"),
-        (Fault(flip_up_at=1_000_000), "ObjectDamaged"),
+        (Fault(flip_up_at=1_000_000, again_every=1_000_000), "ObjectDamaged"),
     ],
     ids=["hangs", "slow down", "cut in the middle", "flipped bit"],
 )
@@ -116,7 +117,7 @@ def test_what_does_not_pass_ends_in_its_reason_and_leaves_nothing(
     start = time.monotonic()
     assert fails(lambda: put(through, "never", BIG[:5_000_000])) == (reason, 75)
     assert time.monotonic() - start < 15, "bounded"
-    assert 1 < proxy.connections <= 2 * QUICK.tries, "a few tries"
+    assert proxy.connections <= 2 * QUICK.tries, "a few tries"
     assert list(straight.entries("never")) == []
 
 
@@ -131,7 +132,7 @@ def test_a_cut_in_a_later_part_leaves_nothing(straight: Bucket, through: Bucket,
     [
         (Fault(hang=True), "StoreTimedOut"),
         (Fault(cut_down_after=500_000), "StoreUnreachable"),
-        (Fault(flip_down_at=700_000), "ObjectDamaged"),
+        (Fault(flip_down_at=700_000, again_every=500_000), "ObjectDamaged"),
     ],
     ids=["hangs", "cut", "flipped bit"],
 )
@@ -147,14 +148,19 @@ def test_reading_ends_in_its_reason(
 
 def test_who_we_are_and_where(object_store: ObjectStore, name: str, tmp_path: Path) -> None:
     def bucket(uri: str, **values: str) -> Bucket:
-        return Bucket.at(object_store.connection(tmp_path / "c", **values), uri, QUICK)
+        return Bucket.at(object_store.connection(tmp_path / secrets.token_hex(4), **values), uri, QUICK)
 
     good = f"s3://{name}/x"
-    assert fails(bucket(good, AWS_ACCESS_KEY_ID="nobody").check) == ("StoreCredentials", 78)
-    assert fails(bucket(good, AWS_SECRET_ACCESS_KEY=READER_SECRET).check) == ("StoreCredentials", 78)
+    # With STS switched on, Ceph says of wrong credentials only that access is denied.
+    unknown = "StoreCredentials" if object_store.kind == "minio" else "StoreDenied"
+    assert fails(bucket(good, AWS_ACCESS_KEY_ID="nobody").check) == (unknown, 78)
+    assert fails(bucket(good, AWS_SECRET_ACCESS_KEY=READER_SECRET).check) == (unknown, 78)
     assert fails(bucket("s3://qsm-no-such-bucket/x").check) == ("StoreBucketMissing", 78)
     assert fails(lambda: put(bucket("s3://qsm-no-such-bucket/x"), "a", b"a")) == ("StoreBucketMissing", 78)
-    assert fails(bucket(good, AWS_SESSION_TOKEN=READER_SECRET).check)[0] in {"StoreTokenExpired", "StoreCredentials"}
+    assert fails(bucket(good, AWS_SESSION_TOKEN=READER_SECRET).check)[0] in {
+        "StoreTokenExpired",
+        unknown,
+    }
     assert fails(bucket(good, endpoint=f"http://127.0.0.1:{free_port()}").check) == ("StoreUnreachable", 75)
     assert fails(bucket(good, endpoint=object_store.endpoint.replace("http:", "https:")).check) == (
         "StoreCertificate",
@@ -219,18 +225,24 @@ def _second_user(object_store: ObjectStore, bucket: str) -> str:
     resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
     if object_store.kind == "ceph":
         words = ["user", "create", "--uid=reader", "--display-name=reader"]
-        object_store.admin(*words, "--access-key=reader", f"--secret-key={READER_SECRET}")
+        if "reader" not in object_store.admin("user", "list"):
+            object_store.admin(*words, "--access-key=reader", f"--secret-key={READER_SECRET}")
         who = {"AWS": ["arn:aws:iam:::user/reader"]}
         statement = {"Effect": "Allow", "Principal": who, "Action": actions, "Resource": resources}
         policy = {"Version": "2012-10-17", "Statement": [statement]}
         object_store.client().set_bucket_policy(bucket, json.dumps(policy))
     else:
-        admin = MinioAdmin(object_store.endpoint.rpartition("/")[2], StaticProvider(ACCESS, SECRET), secure=False)
+        admin = _minio_admin(object_store)
         statement = {"Effect": "Allow", "Action": actions, "Resource": resources}
         admin.policy_add("reader", policy={"Version": "2012-10-17", "Statement": [statement]})
         admin.user_add("reader", READER_SECRET)
         admin.policy_set("reader", user="reader")
     return "reader"
+
+
+def _minio_admin(object_store: ObjectStore) -> MinioAdmin:
+    address = object_store.endpoint.rpartition("/")[2]
+    return MinioAdmin(endpoint=address, credentials=StaticProvider(ACCESS, SECRET), secure=False)
 
 
 def test_a_quota_that_is_reached_half_way(object_store: ObjectStore, tmp_path: Path) -> None:
@@ -241,8 +253,8 @@ def test_a_quota_that_is_reached_half_way(object_store: ObjectStore, tmp_path: P
         object_store.admin("quota", "set", *words, "--max-size=30M")
         object_store.admin("quota", "enable", *words)
     else:
-        admin = MinioAdmin(object_store.endpoint.rpartition("/")[2], StaticProvider(ACCESS, SECRET), secure=False)
-        admin.bucket_quota_set(name, 30 << 20)
+        admin = _minio_admin(object_store)
+        admin.bucket_quota_set(name, 10 << 20)  # less than a part: MinIO counts what is there only now and then
     assert fails(lambda: put(bucket, "big", BIG)) == ("StoreFull", 75)
     assert list(bucket.entries("")) == []
 

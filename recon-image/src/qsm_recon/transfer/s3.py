@@ -25,7 +25,7 @@ from minio.sse import Sse, SseKMS, SseS3
 from qsm_recon import connections
 from qsm_recon.connections import ConnectionSettingsError
 from qsm_recon.errors import TransientError
-from qsm_recon.transfer.s3_errors import ERRORS, explained, is_missing, is_worth_another_try
+from qsm_recon.transfer.s3_errors import ERRORS, explained, is_missing, is_worth_another_try, no_store
 
 T = TypeVar("T")
 
@@ -116,7 +116,10 @@ class Bucket:
         ReconError
             With the reason.
         """
-        self._try("read", lambda: next(iter(self._client.list_objects(self._bucket, prefix=self._prefix)), None))
+        try:
+            self._try("read", lambda: next(iter(self._client.list_objects(self._bucket, prefix=self._prefix)), None))
+        except ValueError:  # well-formed, and not what a store would say: a web page, for one
+            raise no_store() from None
 
     def put(self, name: str, source: Callable[[], BinaryIO], size: int, sha256: str) -> None:
         """Write an object, whole or not at all.

@@ -57,6 +57,11 @@ def is_worth_another_try(error: Exception) -> bool:
     return isinstance(error, http_errors.HTTPError) and not _is_tls(error) and not _speaks_no_http(error)
 
 
+def no_store() -> ReconError:
+    """What answers is something else."""
+    return StorageError("StoreInvalid", "what answers at the endpoint is no S3 object store; check the endpoint")
+
+
 def explained(error: Exception, doing: str) -> ReconError:
     """The failure as the program tells it.
 
@@ -89,8 +94,10 @@ def _refused(error: S3Error, doing: str) -> ReconError:
         return _busy()
     if code in _DENIED:
         if doing == "write":
-            return StorageError("StoreReadOnly", "these credentials may not write there; check policy and prefix")
-        return StorageError("StoreDenied", "these credentials may not read there; check policy and prefix")
+            return StorageError(
+                "StoreReadOnly", "these credentials may not write there; check credentials, policy and prefix"
+            )
+        return StorageError("StoreDenied", "these credentials may not read there; check credentials, policy and prefix")
     return StorageError("StoreRefused", f"the object store refused with the code {_word(code)}; check its settings")
 
 
@@ -102,12 +109,15 @@ def _full() -> ReconError:
     return TransientError("StoreFull", "the bucket's quota or the disk behind it is used up; make room")
 
 
-def _no_store() -> ReconError:
-    return StorageError("StoreInvalid", "what answers at the endpoint is no S3 object store; check the endpoint")
-
-
 def _status(error: InvalidResponseError) -> int:
     return error._code  # noqa: SLF001 - minio gives the status in no other way
+
+
+def _waited(error: Exception) -> bool:
+    """Whether time ran out; a refused connection is a kind of time-out to urllib3, not to us."""
+    if _cause(error, http_errors.NewConnectionError):
+        return False
+    return _cause(error, http_errors.TimeoutError) or _cause(error, TimeoutError)
 
 
 def _is_tls(error: Exception) -> bool:
@@ -171,8 +181,8 @@ _BY_CODE: tuple[tuple[set[str], Callable[[], ReconError]], ...] = (
 _OTHERWISE: tuple[tuple[Callable[[Exception], bool], Callable[[], ReconError]], ...] = (
     (lambda error: isinstance(error, ServerError) and error.status_code == _INSUFFICIENT_STORAGE, _full),
     (lambda error: isinstance(error, ServerError | InvalidResponseError) and is_worth_another_try(error), _busy),
-    (lambda error: isinstance(error, ServerError | InvalidResponseError | ET.ParseError), _no_store),
-    (_speaks_no_http, _no_store),
+    (lambda error: isinstance(error, ServerError | InvalidResponseError | ET.ParseError), no_store),
+    (_speaks_no_http, no_store),
     (
         _is_tls,
         lambda: StorageError(
@@ -181,7 +191,7 @@ _OTHERWISE: tuple[tuple[Callable[[Exception], bool], Callable[[], ReconError]], 
         ),
     ),
     (
-        lambda error: _cause(error, http_errors.TimeoutError) or _cause(error, TimeoutError),
+        _waited,
         lambda: TransientError("StoreTimedOut", "the object store did not answer in time; look at it, or try again"),
     ),
 )
