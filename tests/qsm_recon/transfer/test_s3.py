@@ -159,6 +159,7 @@ def test_who_we_are_and_where(object_store: ObjectStore, name: str, tmp_path: Pa
     assert fails(lambda: put(bucket("s3://qsm-no-such-bucket/x"), "a", b"a")) == ("StoreBucketMissing", 78)
     assert fails(bucket(good, AWS_SESSION_TOKEN=READER_SECRET).check)[0] in {
         "StoreTokenExpired",
+        "StoreRefused",
         unknown,
     }
     assert fails(bucket(good, endpoint=f"http://127.0.0.1:{free_port()}").check) == ("StoreUnreachable", 75)

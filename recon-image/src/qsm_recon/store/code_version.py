@@ -8,9 +8,11 @@ changed constant three files away counts, and so does an edit that nobody releas
 import ast
 import hashlib
 import importlib.metadata
+import sys
 from functools import cache
 from pathlib import Path
 
+STANDARD = sys.stdlib_module_names
 PROGRAM = "qsm_recon"
 _ROOT = Path(__file__).parents[1]
 

@@ -20,7 +20,8 @@ from qsm_recon.store.writing import Writer
 OnFailure = Literal["fail", "continue"]
 """When the store is away: end the run so that it is tried again, or go on without and say so."""
 
-READERS = 2
+THREADS = 2
+"""Volumes that are written or read at once."""
 
 Array = Any
 
@@ -56,7 +57,7 @@ class InterimKeeper:
         self._versions = dict(versions)
         self._on_failure = on_failure
         self._writer = Writer()
-        self._reader = ThreadPoolExecutor(READERS, thread_name_prefix="store-read")
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
         self._damaged: set[str] = set()
         self.notes: dict[str, StageNote] = {}
         """By stage, in the order in which they were asked for."""
@@ -123,18 +124,20 @@ class InterimKeeper:
             Why it could not be, where that ends the run.
         """
         self._writer.finish()
-        self._reader.shutdown()
+        self._pool.shutdown()
         self._is_away()
 
     def abandon(self) -> None:
         """The run was stopped: wait for nothing."""
         self._writer.abandon()
-        self._reader.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _write(self, stage: str, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
-        parts: dict[str, VolumePart] = {
-            name: self._store.write_volume(array, self._affine, f"{stage} {name}") for name, array in arrays.items()
+        waiting = {
+            name: self._pool.submit(self._store.write_volume, array, self._affine, f"{stage} {name}")
+            for name, array in arrays.items()
         }
+        parts = {name: one.result() for name, one in waiting.items()}
         address = self._addresses[stage]
         manifest = StageManifest(
             key=address.key,
@@ -150,7 +153,7 @@ class InterimKeeper:
         note.kept = True
 
     def _ahead(self, part: VolumePart) -> "Future[Array]":
-        return self._reader.submit(self._store.read_volume, part)
+        return self._pool.submit(self._store.read_volume, part)
 
     def _load(self, stage: str, part: VolumePart, ahead: "Future[Array] | None") -> Array | None:
         if self._is_away():

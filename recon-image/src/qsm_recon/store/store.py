@@ -128,10 +128,11 @@ class Store:
         for _ in range(2):  # a bit may have flipped on the way rather than in the store
             content = self.backing.read(part.file, part.bytes)
             if content is None or len(content) != part.bytes:
-                raise DamagedError("a volume is gone or has another length")
+                break
             if hashlib.sha256(content).hexdigest() == part.sha256:
                 return content
-        raise DamagedError("a volume's bytes have changed")
+        self._written.discard(part.file)
+        raise DamagedError("a volume is gone, cut short or changed")
 
     def write_stage(self, manifest: StageManifest) -> str:
         """Make a stage visible; its volumes are there already. The hash of the manifest's file."""

@@ -1,4 +1,4 @@
-"""Writing while the next stage computes: a few threads, and no more waiting bytes than a limit."""
+"""Writing while the next stage computes: one stage after the other, and no more waiting bytes than a limit."""
 
 import threading
 from collections import deque
@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from qsm_recon.errors import ReconError
 
-THREADS = 2
 WAITING_BYTES = 192 << 20
 """Volumes that wait keep their memory; beyond this the run waits for the store instead."""
 
@@ -18,13 +17,11 @@ class Writer:
         self._changed = threading.Condition()
         self._jobs: deque[tuple[int, Callable[[], None]]] = deque()
         self._waiting_bytes = 0
-        self._running = 0
+        self._is_running = False
         self._closed = False
         self._failure: BaseException | None = None
-        # Daemons: a run that is stopped by a signal ends without waiting for a slow store.
-        self._threads = [threading.Thread(target=self._work, name=f"store-{n}", daemon=True) for n in range(THREADS)]
-        for thread in self._threads:
-            thread.start()
+        # A daemon: a run that is stopped by a signal ends without waiting for a slow store.
+        threading.Thread(target=self._work, name="store-write", daemon=True).start()
 
     @property
     def failure(self) -> BaseException | None:
@@ -44,9 +41,9 @@ class Writer:
                 self._changed.notify_all()
 
     def finish(self) -> None:
-        """Wait until everything is written or has failed, and end the threads."""
+        """Wait until everything is written or has failed, and end the thread."""
         with self._changed:
-            self._changed.wait_for(lambda: self._failure or (not self._jobs and not self._running))
+            self._changed.wait_for(lambda: self._failure or (not self._jobs and not self._is_running))
             self._closed = True
             self._changed.notify_all()
 
@@ -64,7 +61,7 @@ class Writer:
                 if not self._jobs:
                     return
                 size, job = self._jobs.popleft()
-                self._running += 1
+                self._is_running = True
             failure: BaseException | None = None
             try:
                 job()
@@ -74,7 +71,7 @@ class Writer:
                 failure = error
             del job  # its volumes' memory must be free before the next is taken
             with self._changed:
-                self._running -= 1
+                self._is_running = False
                 self._waiting_bytes -= size
                 if failure is not None and self._failure is None:
                     self._failure = failure
