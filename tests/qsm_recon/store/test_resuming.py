@@ -15,7 +15,7 @@ from qsm_recon.qsm.observing import StageClock
 from qsm_recon.qsm.pipeline import Reconstruction, reconstruct
 from qsm_recon.qsm.scan import Geometry, MultiEchoScan
 from qsm_recon.qsm.units import center_frequency_hz
-from qsm_recon.store import housekeeping, writing
+from qsm_recon.store import housekeeping, interim, writing
 from qsm_recon.store.in_folder import FolderBacking
 from qsm_recon.store.interim import InterimData, InterimRun, Origin, running
 from qsm_recon.store.store import STAGES as STAGES_PREFIX
@@ -308,6 +308,31 @@ def test_a_given_mask_counts_by_its_voxels(scan: MultiEchoScan, store: Store) ->
     mask[6, 6, 6] = False
     _, other = run(scan, store, recipe(), mask=mask)
     assert {stage for stage, outcome in outcomes(other).items() if outcome == "cached"} == {"field_mapping"}
+
+
+@pytest.mark.parametrize(
+    ("cleanup", "failure", "left"),
+    [
+        ("Never", None, 7),
+        ("OnSuccess", None, 3),
+        ("Always", None, 3),
+        ("OnSuccess", InputError("MaskEmpty", ""), 7),
+        ("Always", InputError("MaskEmpty", ""), 3),
+        ("Always", TransientError("StoreBusy", ""), 7),
+    ],
+)
+def test_cleaning_up_takes_what_this_job_made(
+    scan: MultiEchoScan, store: Store, cleanup: str, failure: ReconError | None, left: int
+) -> None:
+    method = recipe(background={"method": "vsharp", "threshold": 0.1})
+    run(scan, store, recipe(), "fail")  # another job: its stages stay
+    for stage in ("background", "relaxometry", "inversion", "referencing"):
+        for path in files(store, f"{STAGES_PREFIX}{stage}/"):
+            path.unlink()
+    _, kept = run(scan, store, method)
+    interim.clean_up(kept.interim, cleanup, failure)
+    assert len(files(store, STAGES_PREFIX)) == left
+    assert not list(housekeeping.verify(store))
 
 
 def test_nothing_waits_in_memory_beyond_the_limit(

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from qsm_recon.errors import ReconError, UsageError
+from qsm_recon.errors import ReconError, TransientError, UsageError
 from qsm_recon.qsm import backend
 from qsm_recon.qsm.config import STAGES
 from qsm_recon.qsm.keeping import KeepsNothing, StageKeeper
@@ -52,6 +52,8 @@ class InterimData:
     """The container image of this run, by digest."""
     job: JobRecord | None = None
     """The QSMJob of this run."""
+    runs: list["InterimRun"] = field(default_factory=list)
+    """What has run so far, for `clean_up`."""
 
 
 NOWHERE = InterimData(None)
@@ -262,6 +264,7 @@ def running(
     run.keeper = InterimKeeper(
         interim.store, addresses, affine_ras_mm, device=kind, versions=versions(), on_failure=interim.on_failure
     )
+    interim.runs.append(run)
     try:
         yield run
     except ReconError as error:
@@ -270,6 +273,33 @@ def running(
     except BaseException:
         run.keeper.abandon()
         raise
+
+
+def clean_up(interim: InterimData, cleanup: str, failure: ReconError | None) -> None:
+    """Remove what this program has stored, where a QSMJob asks for that (`cleanup` in the contract).
+
+    What came from other jobs stays. Other jobs that meanwhile took something of ours notice, and compute it.
+
+    Parameters
+    ----------
+    interim
+        After everything is delivered, or has failed.
+    cleanup
+        `OnSuccess`, `Always` or `Never`.
+    failure
+        Why there is no result. A failure that may pass removes nothing: the next attempt goes on from there.
+
+    Raises
+    ------
+    ReconError
+        Why it cannot be removed.
+    """
+    final = failure is not None and failure.exit_code != TransientError.exit_code
+    if cleanup == "Never" or interim.store is None or (failure is not None and not (cleanup == "Always" and final)):
+        return
+    for run in interim.runs:
+        if run.keeper is not None:
+            run.keeper.remove_own()
 
 
 def _output(output: dict[str, Any]) -> OutputRecord:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from qsm_recon.qsm import backend
 from qsm_recon.qsm.keeping import Kept, Stage, is_volume
 from qsm_recon.store.keys import Address
 from qsm_recon.store.manifests import StageManifest, VolumePart
-from qsm_recon.store.store import DamagedError, Store
+from qsm_recon.store.store import DamagedError, Store, stage_name
 from qsm_recon.store.writing import Writer
 
 OnFailure = Literal["fail", "continue"]
@@ -131,6 +132,17 @@ class InterimKeeper:
         """The run was stopped: wait for nothing."""
         self._writer.abandon()
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def remove_own(self) -> None:
+        """Take away the stages that this run computed: first the manifests, so that nothing half is ever visible."""
+        for stage, note in self.notes.items():
+            address = self._addresses[stage]
+            if note.kept and note.outcome != "cached":
+                with suppress(DamagedError):
+                    found = self._store.read_stage(address)
+                    self._store.backing.remove(stage_name(stage, address.key))
+                    for part in found[0].volumes.values() if found else ():
+                        self._store.backing.remove(part.file)
 
     def _write(self, stage: str, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
         waiting = {

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,12 +18,15 @@ from qsm_recon.transfer.s3 import Bucket
 RECORD = "job.json"
 """Written last; what it lies beside is complete."""
 RECORD_BYTES = 1_000_000
+_PLAIN = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$")
 THREADS = 8
 """Images are small objects: waiting, not bytes, is what takes time."""
 
 
 def fetch(connection: Path, uri: str, into: Path, progress: Progress = silent) -> None:
-    """Every object below `uri` as a file in `into`, checked; files are numbered, for names may tell of a person.
+    """Every object below `uri` as a file in `into`, checked.
+
+    Names are kept where all of them are plain ones, as in what `deliver` wrote; otherwise files are numbered.
 
     Raises
     ------
@@ -35,10 +39,12 @@ def fetch(connection: Path, uri: str, into: Path, progress: Progress = silent) -
     if not entries:
         raise TransientError("SourceMissing", "there is no object below the source's prefix (yet); send the images")
     total, done = sum(entry.bytes for entry in entries), 0
+    files = _local_names([entry.name for entry in entries])
     with _disk(), ThreadPoolExecutor(THREADS) as pool:
-        into.mkdir(parents=True, exist_ok=True)
+        for folder in {into, *((into / file).parent for file in files)}:
+            folder.mkdir(parents=True, exist_ok=True)
         waiting = [
-            pool.submit(bucket.get_file, entry.name, into / f"{number:06d}") for number, entry in enumerate(entries, 1)
+            pool.submit(bucket.get_file, entry.name, into / file) for entry, file in zip(entries, files, strict=True)
         ]
         try:
             for entry, one in zip(entries, waiting, strict=True):
@@ -101,6 +107,15 @@ def deliver(connection: Path, uri: str, made: Path, record: dict[str, Any]) -> N
             raise
     content = (json.dumps(record, indent=2) + "\n").encode()
     bucket.put(RECORD, lambda: BytesIO(content), len(content), hashlib.sha256(content).hexdigest())
+
+
+def _local_names(names: list[str]) -> list[str]:
+    """A file's name below a folder for each object's."""
+    parts = [name.split("/") for name in names]
+    folders = {"/".join(part[:depth]) for part in parts for depth in range(1, len(part))}
+    if all(_PLAIN.match(word) for part in parts for word in part) and not folders & set(names):
+        return names
+    return [f"{number:06d}" for number in range(1, len(names) + 1)]
 
 
 def _send(bucket: Bucket, name: str, path: Path) -> None:
