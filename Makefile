@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 # More words for accuracy, reproducibility, bench, e.g. ARGS=--full or ARGS="--recipes fast-v1".
 ARGS ?=
 
-.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy reproducibility bench check demo sync lock clean tools
+.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy reproducibility bench bench-store check demo sync lock clean tools
 
 help: ## list the verbs
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-15s\033[0m %s\n", $$1, $$2}'
@@ -71,11 +71,16 @@ reproducibility: setup ## the same head measured differently -> docs/reproducibi
 bench: setup ## seconds and memory per stage -> docs/performance.md
 	$(BIN)/python -m benchmarks.bench --backend $(or $(BACKEND),cpu) $(ARGS)
 
+bench-store: setup ## what keeping interim data costs, and what resuming saves -> docs/store-figures.md
+	$(BIN)/python -m benchmarks.store $(ARGS)
+
 demo: setup ## a simulated scan (or DICOM=folder) becomes a map, with a picture
 	@tools/demo "$(BIN)" "$(DICOM)"
 
 sync: setup ## rewrite the documents that are generated from code (a test compares them)
 	$(BIN)/python -c "from qsm_recon.report.schema import json_schema; print(json_schema(), end='')" > docs/report.schema.json
+	$(BIN)/python -c "from qsm_recon.store.manifests import run_schema; print(run_schema(), end='')" > docs/run-manifest.schema.json
+	$(BIN)/python -c "from qsm_recon.store.manifests import stage_schema; print(stage_schema(), end='')" > docs/stage-manifest.schema.json
 
 lock: setup ## renew the hash-pinned requirements from the .in files
 	@for name in recon-cpu recon-gpu operator dev; do \
@@ -85,6 +90,19 @@ lock: setup ## renew the hash-pinned requirements from the .in files
 clean: ## remove what was built here
 	rm -rf $(VENV) build demo-out bench-out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: ceph-up ceph-down minio-up minio-down
+ceph-up: ## start a Ceph with its S3 gateway on 127.0.0.1:7480 (Debian's packages; 15 s)
+	@tests/servers/ceph up
+
+ceph-down: ## stop it
+	@tests/servers/ceph down
+
+minio-up: ## start a MinIO on 127.0.0.1:9480; builds it the first time (6 CPU-minutes, Go)
+	@tests/servers/minio/minio up
+
+minio-down: ## stop it
+	@tests/servers/minio/minio down
 
 .PHONY: cluster-tools cluster-up cluster-down cluster-status test-cluster
 cluster-tools: ## build the programs of a Kubernetes from Go modules, once (13 CPU-minutes)

@@ -10,6 +10,8 @@ from qsm_recon.errors import InputError, ReconError, TransientError, UsageError,
 from qsm_recon.qsm.observing import Observer, StageTiming
 from qsm_recon.qsm.progress import Progress
 from qsm_recon.request import Request
+from qsm_recon.store.interim import NOWHERE, InterimData, clean_up, opened
+from qsm_recon.store.manifests import JobRecord
 
 RECORD = "job.json"
 """In every delivered folder: which job it is of, and the short report. A second attempt finds it and is done."""
@@ -68,7 +70,12 @@ def _run(request: Request, steps: Steps) -> dict[str, Any]:
     method = app.Method(request.recipe(), devices.choose(request.device))
     made = request.scratch / f"result-{request.job.attempt}"
     shutil.rmtree(made, ignore_errors=True)  # what a killed container of this very pod left
-    (full,) = app.run(source, made, method, steps)
+    interim = _interim(request)
+    try:
+        (full,) = app.run(source, made, method, steps, interim=interim)
+    except ReconError as error:
+        clean_up(interim, request.cleanup, error)
+        raise
     report = termination.of_success(full, tuple(place.name for place in request.destinations))
     steps.step = "deliver"
     for place in waiting:
@@ -76,8 +83,24 @@ def _run(request: Request, steps: Steps) -> dict[str, Any]:
             shutil.copytree(made, staging, dirs_exist_ok=True)
             record = {"job": request.job.model_dump(include={"name", "uid"}), "report": report}
             (staging / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    clean_up(interim, request.cleanup, None)
     shutil.rmtree(made)
     return report
+
+
+def _interim(request: Request) -> InterimData:
+    """Where this job keeps finished stages; when that place is away, the attempt ends and is tried again.
+
+    Raises
+    ------
+    ReconError
+        Why the place cannot be used.
+    """
+    place = request.interimData
+    if place is None:
+        return NOWHERE
+    job = JobRecord(name=request.job.name, uid=request.job.uid, attempt=request.job.attempt)
+    return opened(place.uri, place.connection, "fail", image=request.pipeline.image, job=job)
 
 
 def _delivered(directory: Path, request: Request) -> dict[str, Any] | None:

@@ -48,6 +48,13 @@ class Destination(_Part):
     volume: VolumePlace
 
 
+class InterimPlace(_Part):
+    """Where finished stages are kept."""
+
+    connection: Path
+    uri: Annotated[str, Field(pattern=r"^s3://")]
+
+
 class Parameter(_Part):
     """One value of the recipe that differs for this job."""
 
@@ -88,6 +95,7 @@ class Request(BaseModel):
     source: Source
     pipeline: PipelinePart
     destinations: Annotated[tuple[Destination, ...], Field(min_length=1)]
+    interimData: InterimPlace | None = None  # noqa: N815 - the API's spelling
     device: Literal["cpu", "gpu"]
     scratch: Path
     cleanup: Literal["OnSuccess", "Always", "Never"] = "OnSuccess"

@@ -35,6 +35,7 @@ def of_success(report: dict[str, Any], destinations: tuple[str, ...]) -> dict[st
         "outputs": [{**output, "destination": name} for name in destinations for output in made],
         "metrics": {name: round(float(value), 6) for name, value in quality.items()},
         "stageSeconds": {stage["stage"]: round(stage["seconds"], 3) for stage in report["stages"]},
+        "cached": list(report["cached"]),
         "warnings": [f"{w['code']}: {w['message']}" for w in report["warnings"]],
     }
 

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "invert": ("invert", "Local field to susceptibility."),
         "simulate": ("simulate", "Write a digital head as a vendor's DICOM, with its truth."),
         "job": ("job", "Do what QSM_REQUEST asks (started by the operator)."),
+        "store": ("store", "Look into a store of interim data, check it, clear it up."),
         "recipes": ("recipes", "List and show recipes."),
         "version": ("version", "Versions of the program and of what it stands on."),
     }

@@ -25,7 +25,9 @@ LABELS = {
     "relaxometry": "Fitting R2*",
     "inversion": "Inverting the dipole field",
     "referencing": "Referencing",
+    "identify": "Recognising the scan",
     "write": "Writing",
+    "keep": "Storing interim data",
     "report": "Drawing the report",
     "simulate": "Simulating",
 }
