@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qsm_acquisition.acquisition import Acquisition
+from qsm_acquisition.acquisition import Acquisition, Survey
 from qsm_recon import devices, folder, outputs, recipes, survey
 from qsm_recon.dicom.read import read_scan
 from qsm_recon.qsm.observing import Observer, StageClock
@@ -34,11 +34,19 @@ class Method:
 
 
 def run(
-    source: Path, output: Path, method: Method, observer: Observer, *, wanted: str = "", nifti: bool = False
+    source: Path,
+    output: Path,
+    method: Method,
+    observer: Observer,
+    *,
+    wanted: str = "",
+    nifti: bool = False,
+    found: Survey | None = None,
 ) -> list[dict[str, Any]]:
     """Reconstruct what a folder of DICOM holds into a new folder; the reports of what was made.
 
-    Several acquisitions go into subfolders 1, 2, ...; all of them or none.
+    Several acquisitions go into subfolders 1, 2, ...; all of them or none. `found`: what the folder holds, where the
+    caller has looked already.
 
     Raises
     ------
@@ -47,8 +55,9 @@ def run(
     """
     folder.check_target(output)
     clock = StageClock(observer)
-    with clock.stage("look") as progress:
-        found = survey.look(source, progress)
+    if found is None:
+        with clock.stage("look") as progress:
+            found = survey.look(source, progress)
     chosen, left_out = survey.choose(found, wanted), survey.left_out(found)
     with folder.new_folder(output) as staging:
         reports = []

@@ -16,6 +16,7 @@ from qsm_recon.qsm.progress import Progress as ProgressCall
 from qsm_recon.qsm.progress import silent
 
 LABELS = {
+    "fetch": "Fetching images",
     "look": "Looking at headers",
     "read": "Reading images",
     "field_mapping": "Fitting the field",
@@ -27,6 +28,7 @@ LABELS = {
     "referencing": "Referencing",
     "write": "Writing",
     "report": "Drawing the report",
+    "deliver": "Delivering",
     "simulate": "Simulating",
 }
 """A stage's name in words."""

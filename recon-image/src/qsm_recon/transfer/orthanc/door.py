@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import Any, Self
 
@@ -76,15 +77,15 @@ class Door:
         """Bytes of `route`."""
         return again(self.patience, lambda: self._ask("GET", route))
 
-    def post(self, route: str, body: Any, *, twice: bool = True) -> Any:
+    def post(self, route: str, body: Any, *, twice: bool = True, stop: Event | None = None) -> Any:
         """JSON that posting `body` (JSON; bytes and text as they are) to `route` answers.
 
-        `twice`: doing it again does no harm. Otherwise it is tried once only.
+        `twice`: doing it again does no harm. Otherwise it is tried once only. `stop`: see `again`.
         """
         content = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else _encoded(body)
         if not twice:
             return self._json(self._ask("POST", route, content))
-        return self._json(again(self.patience, lambda: self._ask("POST", route, content)))
+        return self._json(again(self.patience, lambda: self._ask("POST", route, content), stop))
 
     def put(self, route: str, content: bytes, revision: str = "") -> None:
         """Replace what is at `route`; `revision` is the ETag of what it replaces, for servers that check it."""

@@ -23,8 +23,10 @@ _FORBIDDEN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatu
 class OrthancDownError(TransientError):
     """It does not answer, or not as it should; asking again may help at once."""
 
-    def __init__(self, server: str, what: str) -> None:
+    def __init__(self, server: str, what: str, code: int | None = None) -> None:
         super().__init__("OrthancUnavailable", f"Orthanc {server} {what}; look at that server and its network")
+        self.code = code
+        """Orthanc's own error code, where it told one."""
 
 
 class OrthancFullError(TransientError):
@@ -81,10 +83,11 @@ def check(server: str, status: int, body: bytes) -> None:
         raise NotThereError(server)
     if status in _FORBIDDEN:
         raise CredentialsError(server, status)
-    if status == HTTPStatus.INSUFFICIENT_STORAGE or _orthanc_code(body) in FULL_STORAGE:
+    code = _orthanc_code(body)
+    if status == HTTPStatus.INSUFFICIENT_STORAGE or code in FULL_STORAGE:
         raise OrthancFullError(server)
     if status >= _SERVERS_OWN or status in _BUSY:
-        raise OrthancDownError(server, f"answered {status}")
+        raise OrthancDownError(server, f"answered {status}" + ("" if code is None else f" (its error {code})"), code)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         raise UnexpectedAnswerError(server, f"a redirect ({status})")
     raise UnexpectedAnswerError(server, f"status {status}")

@@ -9,13 +9,13 @@ import time
 from http import HTTPStatus
 from pathlib import Path
 
+from qsm_recon.dicom.heading import HEADING_BYTES
 from qsm_recon.transfer.orthanc import failures
 from qsm_recon.transfer.orthanc.address import Address
 from qsm_recon.transfer.orthanc.door import explained
 from qsm_recon.transfer.orthanc.failures import OrthancDownError, UnexpectedAnswerError
 from qsm_recon.transfer.orthanc.patience import Patience
 
-HEADING_BYTES = 4096
 _PIECE = 1024 * 1024
 _IDLE_S = 0.8
 _MAX_ERROR_BYTES = 65536
@@ -47,18 +47,7 @@ class Pipe:
             The disk here.
         """
         name, end = self._address.name, time.monotonic() + self._patience.whole_s
-        answer = self._question(route)
-        try:
-            if answer.status != HTTPStatus.OK:
-                failures.check(name, answer.status, answer.read(_MAX_ERROR_BYTES))
-            if answer.length is not None and answer.length != size:
-                raise UnexpectedAnswerError(name, "something of another length than the image has")
-        except (http.client.HTTPException, OSError) as error:
-            self.close()
-            raise explained(name, error) from None
-        except Exception:
-            self.close()  # what is left of the answer would be taken for the next one
-            raise
+        answer = self._question(route, size)
         missing, heading = size, b""
         with target.open("wb") as file:
             while missing:
@@ -94,17 +83,26 @@ class Pipe:
             except OSError:
                 return  # it is closed already
 
-    def _question(self, route: str) -> http.client.HTTPResponse:
+    def _question(self, route: str, size: int) -> http.client.HTTPResponse:
+        """The answer with its status and length looked at, its body still to come."""
         if time.monotonic() - self._used > _IDLE_S:
             self.close()  # the server may just be closing it
+        name = self._address.name
         try:
             if self._connection is None:
                 self._connection = self._dialled()
             self._connection.request("GET", self._address.prefix + route, headers=self._headers)
-            return self._connection.getresponse()
+            answer = self._connection.getresponse()
+            if answer.status == HTTPStatus.OK and answer.length in {None, size}:
+                return answer
+            beginning = answer.read(_MAX_ERROR_BYTES)
         except (http.client.HTTPException, OSError) as error:
             self.close()
-            raise explained(self._address.name, error) from None
+            raise explained(name, error) from None
+        self.close()  # what is left of the answer would be taken for the next one
+        failures.check(name, answer.status, beginning)
+        what = "a web page" if beginning.lstrip()[:1] == b"<" else "something of another length than the image has"
+        raise UnexpectedAnswerError(name, what)
 
     def _dialled(self) -> http.client.HTTPConnection:
         a, limit_s = self._address, self._patience.connect_s

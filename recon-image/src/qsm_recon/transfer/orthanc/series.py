@@ -35,7 +35,7 @@ class Series:
 
 
 def find(door: Door, series_instance_uid: str) -> tuple[Series, ...]:
-    """Every series of that UID; several where patients share it (a copy with another PatientID), none if it is not there.
+    """Every series of that UID: none, one, or several where patients share it (a copy with another PatientID).
 
     Raises
     ------
