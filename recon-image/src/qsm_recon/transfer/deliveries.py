@@ -64,9 +64,10 @@ class DeliveryError(ReconError):
 
     def __init__(self, deliveries: list[Delivery]) -> None:
         waiting = any(one.state is State.PENDING for one in deliveries)
-        told = [f"{one.destination}: {one.reason}" for one in deliveries if one.state is not State.DELIVERED]
+        open_ones = [one for one in deliveries if one.state is not State.DELIVERED]
+        told = "; ".join(f"{one.destination}: {one.reason}: {one.message[:MAX_MESSAGE]}" for one in open_ones)
         if waiting:
-            super().__init__("DeliveryPending", f"not delivered everywhere yet ({', '.join(told)}); try again later")
+            super().__init__("DeliveryPending", f"not delivered everywhere yet; try again later: {told}")
             self.exit_code = TransientError.exit_code
         else:
-            super().__init__("DeliveryFailed", f"a destination does not take the results ({', '.join(told)})")
+            super().__init__("DeliveryFailed", f"not delivered everywhere, for good: {told}")

@@ -24,7 +24,6 @@ from qsm_recon.transfer.orthanc.patience import Patience, again
 MAX_ANSWER_BYTES = 512 * 1024 * 1024
 """Of one answer held in memory; a list of 100,000 instances has a tenth of that."""
 
-_PIECE = 1024 * 1024
 _IDLE_S = 0.8
 """Orthanc closes a connection that was idle for a second; one about to be closed is not used again."""
 _CONNECTIONS = 8
@@ -129,7 +128,7 @@ class Door:
             self._explained(),
             self._client.stream(method, self.address.url + route, content=content, headers=headers) as answer,
         ):
-            for piece in answer.iter_raw(_PIECE):
+            for piece in answer.iter_raw():
                 body += piece
                 if len(body) > MAX_ANSWER_BYTES:
                     raise UnexpectedAnswerError(self.name, "an answer without end")

@@ -8,6 +8,8 @@ CredentialsError        CredentialsRefused   78   401 or 403
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 from qsm_recon.errors import ReconError, TransientError
@@ -91,6 +93,15 @@ def check(server: str, status: int, body: bytes) -> None:
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         raise UnexpectedAnswerError(server, f"a redirect ({status})")
     raise UnexpectedAnswerError(server, f"status {status}")
+
+
+@contextmanager
+def shaped(server: str) -> Iterator[None]:
+    """JSON that lacks what Orthanc's has, met while the body reads it, is an `UnexpectedAnswerError`."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise UnexpectedAnswerError(server, "JSON of another shape than Orthanc's") from None
 
 
 def _orthanc_code(body: bytes) -> int | None:

@@ -52,7 +52,7 @@ class Pipe:
         with target.open("wb") as file:
             while missing:
                 try:
-                    piece = answer.read(min(_PIECE, missing))
+                    piece = answer.read1(min(_PIECE, missing))  # as it comes, so that the clock is looked at
                 except (http.client.HTTPException, OSError) as error:
                     self.close()
                     raise explained(name, error) from None

@@ -3,11 +3,12 @@
 import time
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from qsm_recon.errors import ReconError
 from qsm_recon.transfer.deliveries import Commitment
 from qsm_recon.transfer.orthanc.door import Door
-from qsm_recon.transfer.orthanc.failures import NotThereError, OrthancDownError, UnexpectedAnswerError
+from qsm_recon.transfer.orthanc.failures import NotThereError, OrthancDownError, UnexpectedAnswerError, shaped
 from qsm_recon.transfer.orthanc.haste import Haste
 from qsm_recon.transfer.orthanc.series import Series
 
@@ -82,7 +83,9 @@ def _by_c_find(door: Door, receiver: str, study: str, series: str) -> frozenset[
     if not _configuration(door, receiver).get("AllowFind", True):
         return None
     keys = {"StudyInstanceUID": study, "SeriesInstanceUID": series, "SOPInstanceUID": ""}
-    query = door.post(f"/modalities/{receiver}/query", {"Level": "Instance", "Query": keys}, twice=False)["ID"]
+    query = door.post(
+        f"/modalities/{quote(receiver, safe='')}/query", {"Level": "Instance", "Query": keys}, twice=False
+    )["ID"]
     try:
         answers = door.get(f"/queries/{query}/answers?expand&simplify")
     finally:
@@ -98,7 +101,7 @@ def _by_qido(door: Door, receiver: str, study: str, series: str) -> frozenset[st
             "HttpHeaders": {"Accept": "application/dicom+json"},
             "Arguments": {"limit": str(_PAGE), "offset": str(len(found))},
         }
-        page = door.post(f"/dicom-web/servers/{receiver}/get", question, twice=False)
+        page = door.post(f"/dicom-web/servers/{quote(receiver, safe='')}/get", question, twice=False)
         more = {str(one["00080018"]["Value"][0]) for one in page} - found
         if not more:
             return frozenset(found)
@@ -109,21 +112,23 @@ def _committed(door: Door, receiver: str, uids: frozenset[str], counted: Receipt
     """The receipt with what the receiver commits to."""
     instances = [{"SOPClassUID": MR_IMAGE_STORAGE, "SOPInstanceUID": uid} for uid in sorted(uids)]
     try:
-        asked = door.post(f"/modalities/{receiver}/storage-commitment", {"DicomInstances": instances}, twice=False)
-        transaction = str(asked["ID"])
+        asked = door.post(
+            f"/modalities/{quote(receiver, safe='')}/storage-commitment", {"DicomInstances": instances}, twice=False
+        )
     except NotThereError:
         return Receipt(counted.sent, counted.lacking, Commitment.NOT_SUPPORTED)
     except OrthancDownError as error:
         if error.code == _NO_PRESENTATION_CONTEXT:
             return Receipt(counted.sent, counted.lacking, Commitment.NOT_SUPPORTED)
         return Receipt(counted.sent, counted.lacking, overdue=True)
-    report = _report(door, transaction, haste)
-    if report is None:
-        return Receipt(counted.sent, counted.lacking, overdue=True)
-    if report["Status"] == "Success":
-        return Receipt(counted.sent, commitment=Commitment.CONFIRMED)
-    failures = {str(one["SOPInstanceUID"]): int(one["FailureReason"]) for one in report["Failures"]}
-    confirmed = {str(one["SOPInstanceUID"]) for one in report["Success"]}
+    with shaped(door.name):
+        report = _report(door, str(asked["ID"]), haste)
+        if report is None:
+            return Receipt(counted.sent, counted.lacking, overdue=True)
+        if report["Status"] == "Success":
+            return Receipt(counted.sent, commitment=Commitment.CONFIRMED)
+        failures = {str(one["SOPInstanceUID"]): int(one["FailureReason"]) for one in report["Failures"]}
+        confirmed = {str(one["SOPInstanceUID"]) for one in report["Success"]}
     return Receipt(
         counted.sent,
         (uids - confirmed) | (uids & failures.keys()),
@@ -149,7 +154,7 @@ def _report(door: Door, transaction: str, haste: Haste) -> dict[str, Any] | None
 
 def _configuration(door: Door, receiver: str) -> dict[str, Any]:
     try:
-        return dict(door.get(f"/modalities/{receiver}/configuration"))
+        return dict(door.get(f"/modalities/{quote(receiver, safe='')}/configuration"))
     except (NotThereError, TypeError, ValueError):
         return {}  # an Orthanc that does not tell allows what it has not been told to forbid
 

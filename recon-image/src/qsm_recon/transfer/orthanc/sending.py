@@ -2,14 +2,14 @@
 
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from qsm_recon.errors import InputError, TransientError
 from qsm_recon.transfer.deliveries import Commitment, Delivery, State
 from qsm_recon.transfer.orthanc import receipts
 from qsm_recon.transfer.orthanc.door import Door
-from qsm_recon.transfer.orthanc.failures import NotThereError, OrthancDownError, UnexpectedAnswerError
+from qsm_recon.transfer.orthanc.failures import NotThereError, OrthancDownError, shaped
 from qsm_recon.transfer.orthanc.haste import Haste
 from qsm_recon.transfer.orthanc.receipts import Receipt
 from qsm_recon.transfer.orthanc.series import Series
@@ -34,16 +34,20 @@ class Way:
     """One kind of receiver: where Orthanc lists and serves it."""
 
     kind: str
-    known: Callable[[Door], str]
+    known: str
     """Route of the list of names."""
-    send: Callable[[str], str]
-    """Route that starts a job for a name."""
+    verb: str
+    """Below a name: starts a job that sends."""
+
+    def send(self, receiver: str) -> str:
+        """Route that starts a job."""
+        return f"{self.known}/{quote(receiver, safe='')}/{self.verb}"
 
 
 WAYS = {
-    "modality": Way("modality", lambda _: "/modalities", lambda name: f"/modalities/{name}/store"),
-    "peer": Way("peer", lambda _: "/peers", lambda name: f"/peers/{name}/store"),
-    "dicomWeb": Way("DICOMweb server", lambda _: "/dicom-web/servers", lambda name: f"/dicom-web/servers/{name}/stow"),
+    "modality": Way("modality", "/modalities", "store"),
+    "peer": Way("peer", "/peers", "store"),
+    "dicomWeb": Way("DICOMweb server", "/dicom-web/servers", "stow"),
 }
 
 
@@ -83,10 +87,12 @@ def send(door: Door, way: str, receiver: str, series: tuple[Series, ...], so_far
 def check_known(door: Door, way: str, receiver: str) -> None:
     """Raise `ReceiverUnknown` where Orthanc has no such receiver."""
     try:
-        names = door.get(WAYS[way].known(door))
+        names = door.get(WAYS[way].known)
     except NotThereError:
         raise InputError("ReceiverUnknown", f"Orthanc {door.name} has no DICOMweb plug-in; add it") from None
-    if receiver not in names:
+    with shaped(door.name):
+        is_known = receiver in list(names)
+    if not is_known:
         raise InputError("ReceiverUnknown", f"Orthanc {door.name} has no {WAYS[way].kind} of that name; add it there")
 
 
@@ -125,25 +131,25 @@ class _JobFailedError(Exception):
 def _run_job(door: Door, route: str, resources: list[str], haste: Haste) -> None:
     """Start a job and see it end well; its State alone tells."""
     started = door.post(route, {"Resources": resources, "Synchronous": False, "Permissive": False}, twice=False)
-    try:
+    with shaped(door.name):
         job = str(started["ID"])
-    except (LookupError, TypeError):
-        raise UnexpectedAnswerError(door.name, "JSON of another shape than Orthanc's") from None
     begun = moved = time.monotonic()
     progress = None
     while True:
         try:
-            state = door.get(f"/jobs/{job}")
+            told = door.get(f"/jobs/{job}")
         except NotThereError:
-            # Ended and forgotten: JobsHistorySize is small. Whether it ended well the receiver must tell.
+            # It ended and was forgotten (JobsHistorySize is small), nobody knows how: done again, it does no harm.
             raise _JobFailedError(0) from None
+        with shaped(door.name):
+            state, code, so_far = told["State"], int(told["ErrorCode"]), told["Progress"]
         now = time.monotonic()
-        if state["State"] == "Success":
+        if state == "Success":
             return
-        if state["State"] == "Failure":
-            raise _JobFailedError(int(state["ErrorCode"]))
-        if state["Progress"] != progress:
-            progress, moved = state["Progress"], now
+        if state == "Failure":
+            raise _JobFailedError(code)
+        if so_far != progress:
+            progress, moved = so_far, now
         if now - moved > haste.stalled_s or now - begun > haste.whole_s:
             _cancel(door, job)
             raise TransientError("ReceiverHangs", "the receiver takes too long; look at it and at the network")

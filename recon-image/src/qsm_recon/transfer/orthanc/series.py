@@ -3,11 +3,10 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from qsm_recon.errors import InputError, TransientError
 from qsm_recon.transfer.orthanc.door import Door
-from qsm_recon.transfer.orthanc.failures import NotThereError, UnexpectedAnswerError
+from qsm_recon.transfer.orthanc.failures import NotThereError, shaped
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,8 @@ def find(door: Door, series_instance_uid: str) -> tuple[Series, ...]:
         See `failures`.
     """
     found = door.post("/tools/lookup", series_instance_uid)
-    ids = sorted(entry["ID"] for entry in _records(door, found) if entry.get("Type") == "Series")
+    with shaped(door.name):
+        ids = sorted(str(entry["ID"]) for entry in found if entry["Type"] == "Series")
     series = (opened(door, orthanc_id) for orthanc_id in ids)
     return tuple(one for one in series if one is not None and one.series_instance_uid == series_instance_uid)
 
@@ -52,10 +52,10 @@ def opened(door: Door, orthanc_id: str) -> Series | None:
     """The series with that identifier of Orthanc's, None if it is not there."""
     try:
         about = door.get(f"/series/{orthanc_id}")
-        listed = _records(door, door.get(f"/series/{orthanc_id}/instances"))
+        listed = door.get(f"/series/{orthanc_id}/instances")
     except NotThereError:
         return None
-    try:
+    with shaped(door.name):
         return Series(
             orthanc_id=orthanc_id,
             series_instance_uid=str(about["MainDicomTags"]["SeriesInstanceUID"]),
@@ -64,8 +64,6 @@ def opened(door: Door, orthanc_id: str) -> Series | None:
                 for one in listed
             ),
         )
-    except (LookupError, TypeError, ValueError):
-        raise UnexpectedAnswerError(door.name, "a list of instances that lacks what Orthanc tells") from None
 
 
 def the_one(door: Door, series_instance_uid: str, which: str) -> Series:
@@ -100,9 +98,3 @@ def missing(door: Door, which: str) -> TransientError:
 def fingerprint(sop_instance_uids: Iterable[str]) -> str:
     """SHA-256 (hex) over UIDs, sorted, each followed by a line feed (docs/contract.md)."""
     return hashlib.sha256("".join(f"{uid}\n" for uid in sorted(sop_instance_uids)).encode()).hexdigest()
-
-
-def _records(door: Door, answer: Any) -> list[dict[str, Any]]:
-    if not isinstance(answer, list) or not all(isinstance(entry, dict) for entry in answer):
-        raise UnexpectedAnswerError(door.name, "JSON of another shape than Orthanc's")
-    return answer

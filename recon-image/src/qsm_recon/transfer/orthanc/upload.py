@@ -12,7 +12,7 @@ from pydicom import Dataset, dcmread
 from qsm_recon.errors import InputError, TransientError
 from qsm_recon.transfer.orthanc import series as listing
 from qsm_recon.transfer.orthanc.door import Door
-from qsm_recon.transfer.orthanc.failures import NotThereError, UnexpectedAnswerError
+from qsm_recon.transfer.orthanc.failures import NotThereError, UnexpectedAnswerError, shaped
 
 WORKERS = 4
 
@@ -80,10 +80,8 @@ def verify(door: Door, orthanc_id: str, files: Mapping[str, Path]) -> None:
 def _put(door: Door, path: Path, stop: Event) -> str:
     content = path.read_bytes()
     answer = door.post("/instances", content, stop=stop)
-    try:
+    with shaped(door.name):
         status, orthanc_id, parent = answer["Status"], str(answer["ID"]), str(answer["ParentSeries"])
-    except (LookupError, TypeError):
-        raise UnexpectedAnswerError(door.name, "JSON of another shape than Orthanc's") from None
     if status == "AlreadyStored":
         _compare(door, orthanc_id, content)
     elif status != "Success":
