@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qsm_acquisition.acquisition import Acquisition, Survey
 from qsm_recon import app, devices, outputs, survey, termination
 from qsm_recon.dicom.quantities import MapKind
-from qsm_recon.errors import ReconError, out_of_memory
+from qsm_recon.errors import InputError, ReconError, out_of_memory
 from qsm_recon.qsm.observing import Observer, StageClock, StageTiming
 from qsm_recon.qsm.progress import Progress
 from qsm_recon.recipes import Recipe
@@ -128,7 +129,7 @@ def _made(work: _Work) -> Result:
         images = work.source.fetch(work.folder / "source", progress)
     with work.clock.stage("look") as progress:
         seen = survey.look(images, progress, work.source.series_instance_uids)
-    (acquisition,) = survey.choose(seen, "")
+    acquisition = _the_only(seen)
     uids = outputs.series_instance_uids(acquisition, work.recipe)
     found = work.places.find({KINDS[kind]: uid for kind, uid in uids.items()}, made)
     if found is not None:
@@ -140,6 +141,18 @@ def _made(work: _Work) -> Result:
     job = work.request.job
     record = results.of_folder(made, full, report, job.name, job.uid)
     return Result(record, lambda: made)
+
+
+def _the_only(seen: Survey) -> Acquisition:
+    if len(seen.acquisitions) > 1:
+        found = "; ".join(survey.in_words(one) for one in seen.acquisitions)
+        raise InputError(
+            "SeveralAcquisitions",
+            f"the source holds {len(seen.acquisitions)} usable acquisitions ({found}); name the "
+            "series of one in seriesInstanceUIDs",
+        )
+    (acquisition,) = survey.choose(seen, "")
+    return acquisition
 
 
 def _delivered(work: _Work, result: Result) -> dict[str, Any]:

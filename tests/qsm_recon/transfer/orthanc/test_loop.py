@@ -28,8 +28,8 @@ pytestmark = pytest.mark.e2e
 SLICES = 36
 SOURCE = 3 * 2 * SLICES
 CANARIES = {
-    "PatientName": "CANARY^ANNE", "PatientID": "CANARY271828", "AccessionNumber": "CANARY31415", "StudyDate": "19470313",
-    "StudyDescription": "CANARY head", "SeriesDescription": "CANARY qsm", "ReferringPhysicianName": "CANARY^DOC",
+    "PatientName": "CANARY^ANNE", "PatientID": "CANARY271828", "AccessionNumber": "CANARY31415",
+    "StudyDate": "19470313", "StudyDescription": "CANARY head", "SeriesDescription": "CANARY qsm", "ReferringPhysicianName": "CANARY^DOC",
 }  # fmt: skip
 
 
@@ -141,7 +141,9 @@ def no_computing(monkeypatch):
 def maps(server):
     """Number of instances of each derived series."""
     found = [server.get(f"/series/{one}") for one in server.series()]
-    return sorted(len(one["Instances"]) for one in found if one["MainDicomTags"]["SeriesDescription"].startswith(("QSM", "R2*")))
+    return sorted(
+        len(one["Instances"]) for one in found if one["MainDicomTags"]["SeriesDescription"].startswith(("QSM", "R2*"))
+    )
 
 
 def when(condition, act):
@@ -274,7 +276,11 @@ def test_a_receiver_that_does_not_commit_has_not_got_it(loop):
     loop.start()
     code, report = loop.ask()
     (delivery,) = report["deliveries"]
-    assert (code, delivery["state"], delivery["reason"]) == (75, "Pending", "CommitmentFailed")  # may come: not there yet
+    assert (code, delivery["state"], delivery["reason"]) == (
+        75,
+        "Pending",
+        "CommitmentFailed",
+    )  # may come: not there yet
     assert (delivery["commitment"], delivery["instances"]) == ("Failed", 50)
 
 
@@ -356,6 +362,27 @@ def test_a_pod_killed_at_any_moment_leaves_one_result(loop, moment):
     assert code == 0, report
     assert maps(loop.here) == maps(loop.pacs) == [SLICES, SLICES]
     assert instances(loop.here) == SOURCE + 2 * SLICES
+
+
+@pytest.mark.parametrize("moment", ["fetch", "delivery"])
+def test_a_pod_told_to_stop_stops_although_nobody_answers(loop, moment):
+    loop.start()
+    scratch = loop.root / "scratch"
+    pod = loop.pod()
+    silent = loop.here if moment == "fetch" else loop.pacs
+    moments = {
+        "fetch": lambda: len(list(scratch.glob("attempt-1/source/*"))) > SOURCE // 4,
+        "delivery": lambda: instances(loop.here) == SOURCE + 2 * SLICES,
+    }
+    while not moments[moment]():
+        assert pod.poll() is None, "too late to stop it"
+        time.sleep(0.002)
+    silent.pause()
+    time.sleep(0.3)
+    pod.send_signal(signal.SIGTERM)
+    assert pod.wait(10) == 143
+    silent.resume()
+    assert not any(scratch.iterdir())
 
 
 def test_orthanc_restarts_during_the_fetch(loop):
@@ -445,7 +472,8 @@ def test_another_image_under_our_uid_is_not_overwritten(loop):
 def test_a_filter_that_keeps_results_out_is_told(loop):
     loop.here.settings["LuaScripts"] = ["own.lua"]
     loop.here.folder.joinpath("own.lua").write_text(
-        'function ReceivedInstanceFilter(dicom, origin, info)\n  return string.sub(dicom.ImageType, 1, 7) ~= "DERIVED"\nend\n'
+        "function ReceivedInstanceFilter(dicom, origin, info)\n"
+        '  return string.sub(dicom.ImageType, 1, 7) ~= "DERIVED"\nend\n'
     )
     loop.start()
     code, report = loop.ask()

@@ -120,7 +120,9 @@ def test_what_is_found_counts_and_what_lacks_is_sent_once_more(orthanc, door):
     orthanc.answers["/modalities/pacs/configuration"] = [as_json({"AllowNAction": False})]
     orthanc.answers["/queries/q"] = [found(*UIDS[:2])] * 20 + [found(*UIDS)]
     sent_again = []
-    orthanc.answers["/modalities/pacs/store"] = [lambda h: (sent_again.append(json.loads(h.body)), as_json({"ID": "j"})(h))]
+    orthanc.answers["/modalities/pacs/store"] = [
+        lambda h: (sent_again.append(json.loads(h.body)), as_json({"ID": "j"})(h))
+    ]
     delivery = send(door)
     assert (delivery.state, delivery.reason) in {(State.DELIVERED, ""), (State.FAILED, "ReceivedFewer")}
     assert [one["Resources"] for one in sent_again] == [["s"], ["i2"]]
@@ -177,6 +179,10 @@ def test_commitment_that_cannot_be_asked_for(orthanc, door, answer, state, commi
 
 
 def test_names_are_quoted_in_routes(server, door):
-    server.answers = {"/peers/a%2Fb%20c/store": [as_json({"ID": "j"})], "/peers": [as_json(["a/b c"])], "/jobs/j": [job_is("Success")]}
+    server.answers = {
+        "/peers/a%2Fb%20c/store": [as_json({"ID": "j"})],
+        "/peers": [as_json(["a/b c"])],
+        "/jobs/j": [job_is("Success")],
+    }
     delivery = sending.send(door, "peer", "a/b c", SERIES, Delivery("d", State.PENDING), QUICK)
     assert delivery.state is State.DELIVERED
