@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qsm_acquisition.acquisition import Acquisition
+from qsm_acquisition.acquisition import Acquisition, Survey
 from qsm_recon import devices, folder, outputs, recipes, survey
 from qsm_recon.dicom.read import read_scan
 from qsm_recon.qsm.observing import Observer, StageClock
@@ -44,11 +44,12 @@ def run(
     wanted: str = "",
     nifti: bool = False,
     interim: InterimData = NOWHERE,
+    found: Survey | None = None,
 ) -> list[dict[str, Any]]:
     """Reconstruct what a folder of DICOM holds into a new folder; the reports of what was made.
 
     Several acquisitions go into subfolders 1, 2, ...; all of them or none. Finished stages are kept in `interim`, and
-    taken from there.
+    taken from there. `found`: what the folder holds, where the caller has looked already.
 
     Raises
     ------
@@ -57,8 +58,9 @@ def run(
     """
     folder.check_target(output)
     clock = StageClock(observer)
-    with clock.stage("look") as progress:
-        found = survey.look(source, progress)
+    if found is None:
+        with clock.stage("look") as progress:
+            found = survey.look(source, progress)
     chosen, left_out = survey.choose(found, wanted), survey.left_out(found)
     with folder.new_folder(output) as staging:
         reports, runs = [], []

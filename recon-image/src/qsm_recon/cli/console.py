@@ -16,6 +16,7 @@ from qsm_recon.qsm.progress import Progress as ProgressCall
 from qsm_recon.qsm.progress import silent
 
 LABELS = {
+    "fetch": "Fetching images",
     "look": "Looking at headers",
     "read": "Reading images",
     "field_mapping": "Fitting the field",
@@ -29,6 +30,7 @@ LABELS = {
     "write": "Writing",
     "keep": "Storing interim data",
     "report": "Drawing the report",
+    "deliver": "Delivering",
     "simulate": "Simulating",
 }
 """A stage's name in words."""

@@ -1,1 +1,1 @@
-"""Doors to the world: where images come from and results go to, a file for each kind of place."""
+"""Doors to the world: where images come from, and where results go (docs/contract.md)."""
