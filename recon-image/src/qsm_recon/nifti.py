@@ -22,6 +22,8 @@ from qsm_recon.errors import InputError, TransientError, UsageError
 COMPRESSION = 4
 """zlib level of `.nii.gz`: float noise hardly compresses, and higher levels only take longer."""
 
+HEADER_BYTES = 352
+"""Header and the four bytes that say: no extensions."""
 _DESCRIPTION_BYTES = 79
 _SPATIAL = 3
 _IMAGE: Any = nib.Nifti1Image
@@ -101,6 +103,7 @@ def header(shape: tuple[int, ...], dtype: np.dtype[Any], affine_ras_mm: NDArray[
         For `descrip`, cut at 79 bytes.
     """
     made = _HEADER()
+    made.set_data_offset(HEADER_BYTES)
     made.set_data_dtype(dtype)
     made.set_data_shape(shape)
     made.set_xyzt_units("mm")

@@ -22,8 +22,9 @@ from misbehaving_proxy import SLOW_DOWN, Fault, Proxy, saying
 from stores_for_tests import ACCESS, SECRET, ObjectStore, free_port
 
 from qsm_recon.errors import ReconError
-from qsm_recon.transfer.s3 import Bucket, Expiry, Patience
+from qsm_recon.transfer.s3 import Bucket, Expiry
 from qsm_recon.transfer.s3_folder import deliver, fetch, find_record, is_empty
+from qsm_recon.transfer.s3_patience import Patience
 
 pytestmark = pytest.mark.e2e
 

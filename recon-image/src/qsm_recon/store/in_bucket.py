@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qsm_recon.store.backing import Content, Entry
-from qsm_recon.transfer.s3 import PATIENT, Bucket, Expiry, Patience
+from qsm_recon.transfer.s3 import Bucket, Expiry
+from qsm_recon.transfer.s3_patience import PATIENT, Patience
 
 
 class BucketBacking:

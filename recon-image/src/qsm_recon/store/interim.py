@@ -35,8 +35,10 @@ from qsm_recon.store.manifests import (
     WarningRecord,
 )
 from qsm_recon.store.store import Store
+from qsm_recon.transfer.s3_patience import BRISK, PATIENT
 
 SCHEME = "s3://"
+PATIENCE = {"fail": PATIENT, "continue": BRISK}
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class InterimData:
 NOWHERE = InterimData(None)
 
 
-def open_store(place: str, connection: Path | None, *, make: bool = True) -> Store:
+def open_store(place: str, connection: Path | None, *, make: bool = True, on_failure: OnFailure = "fail") -> Store:
     """The store at a folder or an `s3://bucket/prefix`.
 
     Parameters
@@ -70,6 +72,8 @@ def open_store(place: str, connection: Path | None, *, make: bool = True) -> Sto
         Folder of the S3 connection's Secret; needed for S3, an error elsewhere.
     make
         Whether to make a store where there is none.
+    on_failure
+        How patient to be with S3: less where the work can go on without.
 
     Raises
     ------
@@ -81,7 +85,7 @@ def open_store(place: str, connection: Path | None, *, make: bool = True) -> Sto
             raise UsageError("a store in S3 needs its connection: a folder with endpoint and credentials")
         from qsm_recon.store.in_bucket import BucketBacking  # noqa: PLC0415 - takes a while, and a folder needs none
 
-        store = Store(BucketBacking.at(connection, place))
+        store = Store(BucketBacking.at(connection, place, PATIENCE[on_failure]))
     elif connection is not None:
         raise UsageError("a connection belongs to a store in S3; this store is a folder")
     else:
@@ -106,7 +110,7 @@ def opened(
         Why it cannot be used, where `on_failure` is `fail`; wrong words on the command line always.
     """
     try:
-        store: Store | None = open_store(place, connection)
+        store: Store | None = open_store(place, connection, on_failure=on_failure)
     except UsageError:
         raise
     except ReconError as error:

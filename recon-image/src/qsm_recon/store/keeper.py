@@ -146,7 +146,7 @@ class InterimKeeper:
 
     def _write(self, stage: str, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
         waiting = {
-            name: self._pool.submit(self._store.write_volume, array, self._affine, f"{stage} {name}")
+            name: self._pool.submit(self._store.write_volume, array, self._affine, name)
             for name, array in arrays.items()
         }
         parts = {name: one.result() for name, one in waiting.items()}

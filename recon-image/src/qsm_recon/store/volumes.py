@@ -22,8 +22,6 @@ LEVEL = 1
 SLAB_BYTES = 4 << 20
 WHOLE_BYTES = 32 << 20
 """Smaller files are made once, in memory; larger ones twice, for their hash and for the way out."""
-HEADER_BYTES = 352
-"""Header and the four bytes that say: no extensions."""
 KINDS = ("bool", "float32", "float64")
 
 
@@ -82,7 +80,7 @@ def as_file(array: NDArray[Any], affine_ras_mm: NDArray[np.float64], description
     affine_ras_mm : (4, 4)
         Voxel index to RAS mm.
     description
-        Stage and field, in the header.
+        The field's name, in the header; not the stage's, so that a volume which two stages hand on is stored once.
     """
     if array.dtype.name not in KINDS:
         raise TypeError(f"{description}: volumes of {array.dtype} are not kept")
@@ -104,7 +102,7 @@ def as_array(content: bytes, kind: str, shape: tuple[int, ...], *, packed: bool)
     """The volume of a stored file whose hash has been checked: C order, writable, as it was offered."""
     data = gzip.decompress(content) if packed else content
     stored = np.dtype(np.uint8 if kind == "bool" else kind).newbyteorder("<")
-    flat = np.frombuffer(data, dtype=stored, offset=HEADER_BYTES)
+    flat = np.frombuffer(data, dtype=stored, offset=nifti.HEADER_BYTES)
     volume = flat.reshape(shape, order="F")
     made = np.empty(shape, dtype=np.dtype(kind))
     np.copyto(made, volume, casting="unsafe")

@@ -26,6 +26,7 @@ from qsm_recon import connections
 from qsm_recon.connections import ConnectionSettingsError
 from qsm_recon.errors import TransientError
 from qsm_recon.transfer.s3_errors import ERRORS, explained, is_missing, is_worth_another_try, no_store
+from qsm_recon.transfer.s3_patience import PATIENT, Patience
 
 T = TypeVar("T")
 
@@ -41,26 +42,6 @@ _MD5 = re.compile(r'^"?([0-9a-f]{32})"?$')
 _URI = re.compile(r"^s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?$")
 _RULE = "qsm-recon-"
 """Begin of the names of our own lifecycle rules; others in the bucket are left alone."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for a store."""
-
-    connect_s: float
-    read_s: float
-    """Without a byte from the server."""
-    tries: int
-    total_s: float
-    """After this no further try begins."""
-    first_pause_s: float = 0.25
-    longest_pause_s: float = 8.0
-
-
-PATIENT = Patience(connect_s=5, read_s=30, tries=6, total_s=120)
-"""Where the work depends on it."""
-BRISK = Patience(connect_s=3, read_s=10, tries=3, total_s=20)
-"""Where the work can go on without."""
 
 
 @dataclass(frozen=True)
