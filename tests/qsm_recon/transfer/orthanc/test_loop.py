@@ -29,7 +29,8 @@ SLICES = 36
 SOURCE = 3 * 2 * SLICES
 CANARIES = {
     "PatientName": "CANARY^ANNE", "PatientID": "CANARY271828", "AccessionNumber": "CANARY31415",
-    "StudyDate": "19470313", "StudyDescription": "CANARY head", "SeriesDescription": "CANARY qsm", "ReferringPhysicianName": "CANARY^DOC",
+    "StudyDate": "19470313",
+    "StudyDescription": "CANARY head", "SeriesDescription": "CANARY qsm", "ReferringPhysicianName": "CANARY^DOC",
 }  # fmt: skip
 
 

@@ -2,9 +2,11 @@
 
 import errno
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
-from threading import Event, local
+from queue import Empty, SimpleQueue
+from threading import Event
 
 from qsm_acquisition import read_header
 from qsm_acquisition.elements import text
@@ -20,6 +22,9 @@ from qsm_recon.transfer.orthanc.series import Instance, Series, fingerprint, mis
 
 WORKERS = 4
 """Files under way at once: more brought nothing, and Orthanc serves others meanwhile."""
+
+_TELL_S = 0.2
+"""How often progress is told."""
 
 
 def listed(door: Door, series_instance_uids: Iterable[str]) -> tuple[Series, ...]:
@@ -72,24 +77,19 @@ def copy(door: Door, wanted: Sequence[tuple[Instance, Path]], progress: Progress
     ReconError
         See `failures`.
     """
-    stop, mine, pipes = Event(), local(), list[Pipe]()
-
-    def copied(instance: Instance, target: Path) -> None:
-        if stop.is_set():
-            return
-        if not hasattr(mine, "pipe"):
-            mine.pipe = Pipe(door.address, door.patience)
-            pipes.append(mine.pipe)
-        route = f"/instances/{instance.orthanc_id}/file"
-        heading = again(door.patience, lambda: mine.pipe.copy(route, target, instance.size), stop)
-        check_file(door, target, heading, instance.sop_instance_uid)
-
+    waiting: SimpleQueue[tuple[Instance, Path]] = SimpleQueue()
+    for one in wanted:
+        waiting.put(one)
+    stop = Event()
+    pipes = [Pipe(door.address, door.patience) for _ in range(WORKERS)]
     pool = ThreadPoolExecutor(WORKERS)
     try:
-        copies = [pool.submit(copied, *one) for one in wanted]
-        for done, one in enumerate(as_completed(copies), 1):
-            one.result()
-            progress(done / len(copies))
+        open_ones = {pool.submit(_drain, door, pipe, waiting, stop) for pipe in pipes}
+        while open_ones:
+            done, open_ones = wait(open_ones, _TELL_S, FIRST_EXCEPTION)
+            for one_done in done:
+                one_done.result()
+            progress(1 - waiting.qsize() / max(len(wanted), 1))
     except NotThereError:
         raise missing(door, "an image of the series") from None
     except OSError as error:
@@ -100,12 +100,22 @@ def copy(door: Door, wanted: Sequence[tuple[Instance, Path]], progress: Progress
     finally:
         # Whatever ended it: nobody waits for a slow answer that nobody wants.
         stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
         for pipe in pipes:
             pipe.abort()
         pool.shutdown(wait=True)
         for pipe in pipes:
             pipe.close()
+
+
+def _drain(door: Door, pipe: Pipe, waiting: SimpleQueue[tuple[Instance, Path]], stop: Event) -> None:
+    """Copy one instance after the other until none is left, or somebody else has failed."""
+    try:
+        while not stop.is_set():
+            instance, target = waiting.get_nowait()
+            copied = partial(pipe.copy, f"/instances/{instance.orthanc_id}/file", target, instance.size)
+            check_file(door, target, again(door.patience, copied, stop), instance.sop_instance_uid)
+    except Empty:
+        return
 
 
 def check_file(door: Door, path: Path, heading: bytes, sop_instance_uid: str) -> None:
