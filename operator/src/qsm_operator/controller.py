@@ -10,10 +10,11 @@ from http import HTTPStatus
 from typing import Any
 
 from qsm_operator.admission import Candidate, Turns
+from qsm_operator.asking import ApiError
 from qsm_operator.backends import FALLBACK_REASONS
-from qsm_operator.cluster import ApiError, Cluster, owned_selector
+from qsm_operator.cluster import Cluster, owned_selector
 from qsm_operator.conditions import Type, find
-from qsm_operator.decisions import CreateJob, Decision, DeleteJob, DeleteQSMJob, Facts
+from qsm_operator.decisions import CreateJob, Decision, DeleteJob, DeleteQSMJob, Event, Facts
 from qsm_operator.metrics import Metrics
 from qsm_operator.observed import SeenJob, SeenNode
 from qsm_operator.reconcile import reconcile
@@ -53,8 +54,10 @@ class Controller:
         queue: WorkQueue,
         turns: Turns,
         metrics: Metrics,
+        tell: Callable[[QSMJob, Event, datetime], None],
         now: Callable[[], datetime],
     ) -> None:
+        self._tell = tell
         self._settings, self._cluster, self._store = settings, cluster, store
         self._queue, self._turns, self._metrics, self._now = queue, turns, metrics, now
         self._trouble: dict[Key, Trouble] = {}
@@ -85,7 +88,7 @@ class Controller:
         for action in decision.actions:
             await self._act(job, action)
         for event in decision.events:
-            await self._cluster.tell(job, event, facts.now)
+            self._tell(job, event, facts.now)
         self._note(job, facts, decision)
         self._look_again(key, job, facts, decision)
 
@@ -102,7 +105,7 @@ class Controller:
     def start_next(self) -> None:
         """Let those start whose turn has come."""
         for key in self._turns.grant():
-            self._queue.add(key)
+            self._queue.add(key, first=True)
 
     def _forget(self, key: Key) -> None:
         self._trouble.pop(key, None)

@@ -14,7 +14,7 @@ class Settings:
 
     namespaces: tuple[str, ...] = ()
     """Namespaces to look after; none means all of the cluster."""
-    workers: int = 8
+    workers: int = 32
     """How many QSMJobs are looked at at the same time."""
     resync_seconds: float = 300.0
     """How often everything is listed anew, whatever the watches said."""
@@ -24,9 +24,9 @@ class Settings:
     """How many reconstructions may be under way at once; 0 means no limit of ours (quotas and Kueue still hold)."""
     max_active_per_namespace: int = 0
     """The same, for each namespace."""
-    starts_per_second: float = 20.0
+    starts_per_second: float = 50.0
     """How many Jobs are created per second at most, in the long run."""
-    start_burst: int = 40
+    start_burst: int = 100
     """How many may be created at once after a quiet time."""
     default_ttl_seconds: int = 604800
     """How long finished QSMJobs are kept that do not say it themselves; 0 means forever."""
