@@ -55,8 +55,8 @@ def make_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
-    # kopf's own pauses grow to 21 s, and after the last of them an error ends the program. So the return of an API server
-    # is noticed within two seconds, however long it was away.
+    # kopf's own pauses grow to 21 s, and after the last of them an error ends the program. So its return
+    # is noticed within two seconds, however long the API server was away.
     settings.networking.error_backoffs = Forever()
     settings.watching.server_timeout = 600
     settings.watching.client_timeout = 660

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,7 +51,8 @@ class Operating:
         )
         self.is_ready = False
         self._outage = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._workers: list[asyncio.Task[None]] = []
+        self._others: list[asyncio.Task[None]] = []
 
     def told(self, kind: str, type_: str | None, body: Mapping[str, Any]) -> None:
         """A watch told something."""
@@ -100,24 +101,25 @@ class Operating:
         for key in sorted(set(touched)):
             self.queue.add(key)
         self.telling.start()
-        loops: list[Callable[[], Any]] = [self._work] * self.settings.workers + [self._resync, self._give_turns]
-        self._tasks = [asyncio.create_task(loop()) for loop in loops]
+        many = self.settings.workers
+        # What is under way costs the API server as much as what is new, and nobody waits for it: it gets fewer hands.
+        self._workers = [asyncio.create_task(self._work(only_first=number >= many)) for number in range(3 * many)]
+        self._others = [asyncio.create_task(loop()) for loop in (self._resync, self._give_turns)]
 
     async def stop(self) -> None:
         """Finish what is being looked at, begin nothing new."""
         self.queue.close()
-        workers, others = self._tasks[: self.settings.workers], self._tasks[self.settings.workers :]
-        for task in others:
+        for task in self._others:
             task.cancel()
-        if workers:
-            _, late = await asyncio.wait(workers, timeout=_FINISH_SECONDS)
+        if self._workers:
+            _, late = await asyncio.wait(self._workers, timeout=_FINISH_SECONDS)
             for task in late:
                 task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._workers, *self._others, return_exceptions=True)
         await self.telling.stop(_TELLING_SECONDS)
 
-    async def _work(self) -> None:
-        while (key := await self.queue.get()) is not None:
+    async def _work(self, *, only_first: bool) -> None:
+        while (key := await self.queue.get(only_first=only_first)) is not None:
             began, result = time.monotonic(), "done"
             try:
                 await self.controller.look(key)
@@ -182,7 +184,7 @@ class Operating:
 
     def health(self) -> str:
         """What is wrong with us; empty where nothing is. That the API server is away is not our fault."""
-        if any(task.done() for task in self._tasks):
+        if any(task.done() for task in [*self._workers, *self._others]):
             return "a part of the operator has ended"
         if self.queue.busiest_seconds > _STUCK_SECONDS:
             return "a worker is stuck"

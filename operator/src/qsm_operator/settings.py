@@ -14,8 +14,8 @@ class Settings:
 
     namespaces: tuple[str, ...] = ()
     """Namespaces to look after; none means all of the cluster."""
-    workers: int = 32
-    """How many QSMJobs are looked at at the same time."""
+    workers: int = 8
+    """How many QSMJobs are looked at at the same time; twice as many more stand by for those that are to be started."""
     resync_seconds: float = 300.0
     """How often everything is listed anew, whatever the watches said."""
     request_timeout_seconds: float = 15.0

@@ -62,11 +62,11 @@ class WorkQueue:
             heapq.heappush(self._heap, (when, key))
             self._changed.set()
 
-    async def get(self) -> Key | None:
-        """The next key, now busy until `done`; none once the queue is closed."""
+    async def get(self, *, only_first: bool = False) -> Key | None:
+        """The next key (with `only_first`: of those that go first), now busy until `done`; none once closed."""
         while not self._is_closed:
             self._ripen()
-            line = self._front or self._line
+            line = self._front or (deque() if only_first else self._line)
             if line:
                 key = line.popleft()
                 del self._since[key]
