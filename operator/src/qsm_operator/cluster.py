@@ -10,7 +10,7 @@ from typing import Any
 
 from qsm_operator.asking import TRIES, ApiError, Asking, Observer, parsed
 from qsm_operator.decisions import Event
-from qsm_operator.observed import SeenNode
+from qsm_operator.observed import CONTAINER, SeenNode
 from qsm_operator.resources import API_VERSION, GROUP, JOB_LABEL, VERSION, QSMJob
 from qsm_operator.transport import Transport
 
@@ -167,6 +167,11 @@ class Cluster:
                 return False
             raise
         return True
+
+    async def log_tail(self, namespace: str, pod: str) -> bytes:
+        """The end of what the reconstruction in a pod has printed, a few kilobytes at most."""
+        query = {"container": CONTAINER, "tailLines": "20", "limitBytes": "8192"}
+        return await self._asking.ask("GET", "pods/log", _path("pods", namespace, pod, "log"), query, None, _JSON)
 
     async def nodes(self) -> tuple[SeenNode, ...] | None:
         """What the nodes offer; none where we may not see them."""

@@ -15,6 +15,7 @@ from qsm_operator.backends import FALLBACK_REASONS
 from qsm_operator.cluster import Cluster, owned_selector
 from qsm_operator.conditions import Active, Type, find
 from qsm_operator.decisions import CreateJob, Decision, DeleteJob, DeleteQSMJob, Event, Facts
+from qsm_operator.following import Following
 from qsm_operator.metrics import Metrics
 from qsm_operator.observed import SeenJob, SeenNode
 from qsm_operator.reconcile import reconcile
@@ -56,10 +57,11 @@ class Controller:
         queue: WorkQueue,
         turns: Turns,
         metrics: Metrics,
+        following: Following,
         tell: Callable[[QSMJob, Event, datetime], None],
         now: Callable[[], datetime],
     ) -> None:
-        self._tell = tell
+        self._following, self._tell = following, tell
         self._settings, self._cluster, self._store = settings, cluster, store
         self._queue, self._turns, self._metrics, self._now = queue, turns, metrics, now
         self._trouble: dict[Key, Trouble] = {}
@@ -134,6 +136,7 @@ class Controller:
             may_start=self._turns.may_start(key),
             trouble=message,
             is_refused=bool(trouble and trouble.is_final),
+            progress=self._following.progress_of(pods),
         )
 
     async def _refresh(self, job: QSMJob) -> None:
@@ -306,6 +309,8 @@ def _pause_seconds(before: Mapping[str, Any], after: Mapping[str, Any]) -> int:
     reasons = {
         (find(conditions, Type.COMPLETE) or {}).get("reason") for conditions in (old["conditions"], new["conditions"])
     }
+    if reasons == {Active.RUNNING, Active.DELIVERING}:
+        return _MINOR_SECONDS  # most deliveries are over by then
     is_passing = reasons == {Active.QUEUED, Active.STAGING} and old.get("attempts") == new.get("attempts")
     return _PASSING_SECONDS if is_passing else 0
 

@@ -8,16 +8,8 @@ from typing import Any
 from qsm_operator.backends import Choice
 from qsm_operator.conditions import Active
 from qsm_operator.observed import SeenJob, SeenNode, SeenPod
+from qsm_operator.progress import Progress
 from qsm_operator.resources import Pipeline, QSMJob
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What a running pod says of itself."""
-
-    stage: str
-    percent: int
-    step: str = ""
 
 
 @dataclass(frozen=True, slots=True)

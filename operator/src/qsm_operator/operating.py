@@ -13,6 +13,7 @@ from qsm_operator.admission import Turns
 from qsm_operator.asking import ApiError
 from qsm_operator.cluster import Cluster, owned_selector
 from qsm_operator.controller import Controller
+from qsm_operator.following import Following
 from qsm_operator.metrics import Metrics
 from qsm_operator.settings import Settings
 from qsm_operator.store import KINDS, Store, age
@@ -46,8 +47,17 @@ class Operating:
             burst=settings.start_burst,
         )
         self.telling = Telling(cluster, metrics)
+        self.following = Following(cluster, self.store, self.queue, time.monotonic)
         self.controller = Controller(
-            settings, cluster, self.store, self.queue, self.turns, metrics, self.telling.tell, lambda: datetime.now(UTC)
+            settings,
+            cluster,
+            self.store,
+            self.queue,
+            self.turns,
+            metrics,
+            self.following,
+            self.telling.tell,
+            lambda: datetime.now(UTC),
         )
         self.is_ready = False
         self._outage = asyncio.Event()
@@ -104,7 +114,7 @@ class Operating:
         many = self.settings.workers
         # What is under way costs the API server as much as what is new, and nobody waits for it: it gets fewer hands.
         self._workers = [asyncio.create_task(self._work(only_first=number >= many)) for number in range(3 * many)]
-        self._others = [asyncio.create_task(loop()) for loop in (self._resync, self._give_turns)]
+        self._others = [asyncio.create_task(loop()) for loop in (self._resync, self._give_turns, self.following.run)]
 
     async def stop(self) -> None:
         """Finish what is being looked at, begin nothing new."""

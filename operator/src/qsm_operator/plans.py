@@ -160,7 +160,7 @@ def where_it_is(  # noqa: PLR0911 - one return per row of a table
             return Wait(Active.QUEUED, being_created(attempt), until)
         return Wait(Active.STAGING, f"{number} is being started on {attempt.backend}{why}.", until)
     step = facts.progress.step if facts.progress else ""
-    reason = {"fetch": Active.STAGING, "deliver": Active.DELIVERING}.get(step, Active.RUNNING)
+    reason = Active.DELIVERING if step == "deliver" else Active.RUNNING
     return Wait(reason, f"{number} runs on {attempt.backend}.", until)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from qsm_operator import deliveries
@@ -11,7 +12,7 @@ from qsm_operator.decisions import Event, Facts, Final, Start, Wait
 from qsm_operator.outcomes import Outcome
 from qsm_operator.report import STEPS, Report
 from qsm_operator.resources import CPU, MAX_ATTEMPTS_KEPT, Attempt, Pipeline
-from qsm_operator.times import stamp
+from qsm_operator.times import moment, stamp
 
 _STEP_OF = {
     Type.INPUT_STAGED: "fetch",
@@ -20,6 +21,9 @@ _STEP_OF = {
     Type.RESULTS_DELIVERED: "deliver",
 }
 """After which step of the reconstruction a condition is true."""
+
+_PROGRESS_POINTS, _PROGRESS_AGE = 20, timedelta(minutes=5)
+"""Progress is written when it has moved so far, or when what stands there is so old."""
 
 _RESULTS = ("outputs", "metrics", "stageSeconds", "warnings", "deliveries")
 
@@ -157,9 +161,18 @@ def _progress(facts: Facts, plan: Final | Wait | Start, newest: Attempt | None, 
     if facts.progress is None:
         return before
     said = {"stage": facts.progress.stage, "percent": facts.progress.percent}
-    if before and {name: before.get(name) for name in said} == said:
+    if before and not _is_worth_a_write(before, said, facts.now):
         return before
     return said | {"lastUpdateTime": now}
+
+
+def _is_worth_a_write(before: Mapping[str, Any], said: Mapping[str, Any], now: datetime) -> bool:
+    """Each write costs the API server more than the reading of the log: a few in the life of a job are enough."""
+    if {name: before.get(name) for name in said} == said:
+        return False
+    written = moment(before.get("lastUpdateTime"))
+    is_old = written is None or written + _PROGRESS_AGE <= now
+    return is_old or abs(said["percent"] - int(before.get("percent", 0))) >= _PROGRESS_POINTS
 
 
 def _results(before: Mapping[str, Any], report: Report | None, plan: Final | Wait | Start, now: str) -> dict[str, Any]:

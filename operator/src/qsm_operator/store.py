@@ -39,6 +39,15 @@ class Store:
         """The pods labelled for a QSMJob."""
         return tuple(self._pods[key].values()) if key in self._pods else ()
 
+    def running_pods(self) -> list[tuple[Key, SeenPod]]:
+        """Pods whose container runs, with the key of their QSMJob."""
+        return [
+            (key, pod)
+            for key, pods in self._pods.items()
+            for pod in pods.values()
+            if pod.is_live and pod.started is not None and not pod.is_deleting
+        ]
+
     def pipeline_of(self, job: QSMJob) -> Pipeline | None:
         """The pipeline a QSMJob names."""
         return self.pipelines.get((job.namespace, job.pipeline_name))
