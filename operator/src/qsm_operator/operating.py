@@ -60,6 +60,7 @@ class Operating:
             lambda: datetime.now(UTC),
         )
         self.is_ready = False
+        self.stands_by = False
         self._outage = asyncio.Event()
         self._workers: list[asyncio.Task[None]] = []
         self._others: list[asyncio.Task[None]] = []
@@ -110,11 +111,20 @@ class Operating:
         self.is_ready = True
         for key in sorted(set(touched)):
             self.queue.add(key)
+        self.stands_by = False
         self.telling.start()
         many = self.settings.workers
         # What is under way costs the API server as much as what is new, and nobody waits for it: it gets fewer hands.
         self._workers = [asyncio.create_task(self._work(only_first=number >= many)) for number in range(3 * many)]
         self._others = [asyncio.create_task(loop()) for loop in (self._resync, self._give_turns, self.following.run)]
+
+    async def drop(self) -> None:
+        """Let everything fall at once: somebody else does it now."""
+        self.queue.close()
+        for task in [*self._workers, *self._others]:
+            task.cancel()
+        await asyncio.gather(*self._workers, *self._others, return_exceptions=True)
+        await self.telling.stop(0)
 
     async def stop(self) -> None:
         """Finish what is being looked at, begin nothing new."""

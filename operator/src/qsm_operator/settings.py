@@ -42,6 +42,12 @@ class Settings:
     """Port of /healthz, /readyz and /metrics; 0 means none."""
     http_host: str = "0.0.0.0"  # noqa: S104 - kubelet and Prometheus come from outside the pod
     """Address it listens on."""
+    leader_election: bool = False
+    """Whether several operators run and only the one that holds a Lease works."""
+    lease_namespace: str = ""
+    """Namespace of the Lease; empty means that of the operator's own pod."""
+    lease_name: str = "qsm-operator"
+    """Name of the Lease; operators for different namespaces need different ones where they share its namespace."""
     log_level: str = field(default="INFO")
     """DEBUG, INFO, WARNING or ERROR."""
 
