@@ -94,6 +94,12 @@ def qsmjob(name: str) -> dict[str, Any]:
     }
 
 
+def complete(item: Mapping[str, Any]) -> str:
+    """Status of a QSMJob's condition Complete; empty before its first."""
+    conditions = (item.get("status") or {}).get("conditions") or []
+    return next((str(one["status"]) for one in conditions if one["type"] == "Complete"), "")
+
+
 class Api:
     """The API server as its administrator sees it, without kubectl's start-up time."""
 
@@ -110,7 +116,7 @@ class Api:
     async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create, or fail."""
         answer = await self.ask("POST", path, body)
-        if answer.status >= 300:  # noqa: PLR2004 - HTTP
+        if answer.status >= 300:
             raise SystemExit(f"POST {path}: {answer.status} {answer.body[:300]!r}")
         return dict(json.loads(answer.body))
 

@@ -3,16 +3,12 @@
 import asyncio
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.machine import Neighbours
-from benchmarks.operator.ground import JOBS, QSMJOBS, Api, pipeline, qsmjob, sweep
+from benchmarks.operator.ground import JOBS, QSMJOBS, Api, complete, pipeline, qsmjob, sweep
 from benchmarks.operator.process import Process
-
-
-import os
-
-RUN_TIME = os.environ.get("RT", "2s")
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,8 @@ class Latency:
 
 async def measure(admin: Api, kubeconfig: str, *, seconds: float, per_second: float) -> Latency:
     """Create QSMJobs at a steady rate and watch for their Jobs; then let all of them end."""
-    await asyncio.to_thread(pipeline, RUN_TIME)
+    # Real reconstructions take minutes: none ends while new ones still come.
+    await asyncio.to_thread(pipeline, f"{seconds + 30:.0f}s")
     await sweep(admin)
     operator = Process(kubeconfig, "latency")
     try:
@@ -83,25 +80,19 @@ async def _watch(admin: Api, appeared: dict[str, float]) -> None:
             appeared.setdefault(event["object"]["metadata"]["name"], time.monotonic())
 
 
-async def _until(check: object, seconds: float) -> None:
+async def _until(check: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
-    while not check():  # type: ignore[operator]
+    while not check():
         if time.monotonic() > end:
             raise SystemExit(f"not within {seconds:g} s")
         await asyncio.sleep(0.1)
 
 
 async def _finished(admin: Api, count: int) -> None:
-    for _ in range(240):
+    states: list[str] = []
+    for _ in range(600):
         states = [complete(item) for item in await admin.list(QSMJOBS)]
         if states.count("True") == count:
             return
         await asyncio.sleep(1)
     raise SystemExit(f"only {states.count('True')} of {count} completed")
-
-
-def complete(item: dict[str, object]) -> str:
-    """Status of the condition Complete."""
-    status = item.get("status") or {}
-    conditions = status.get("conditions", []) if isinstance(status, dict) else []
-    return next((str(c["status"]) for c in conditions if c["type"] == "Complete"), "")

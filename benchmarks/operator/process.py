@@ -10,8 +10,8 @@ import time
 import urllib.request
 from pathlib import Path
 
-from benchmarks.operator.ground import log_file
 from benchmarks.isolated import ROOT
+from benchmarks.operator.ground import log_file
 
 PORT = 26499
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -41,7 +41,7 @@ class Process:
         """Start it (again)."""
         self.started_at = time.monotonic()
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", "qsm_operator", "run"], env=self._environment, stdout=log, stderr=log
             )
 
@@ -113,5 +113,5 @@ class Process:
 
 
 def _fetch(page: str) -> bytes:
-    with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/{page}", timeout=10) as answer:  # noqa: S310 - our own
+    with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/{page}", timeout=10) as answer:
         return bytes(answer.read())

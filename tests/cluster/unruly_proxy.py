@@ -28,11 +28,11 @@ class Unruly:
     hang_seconds: float = 4.0
     done: Counter[str] = field(default_factory=Counter)
     """What it did, how often."""
-    random: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - no secret
+    chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - no secret
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """One request."""
-        way = self.random.choice(self.ways) if self.random.random() < self.share else "pass"
+        way = self.chance.choice(self.ways) if self.chance.random() < self.share else "pass"
         self.done[way] += 1
         if way in {"429", "500", "503"}:
             headers = {"Retry-After": "1"} if way == "429" else {}
