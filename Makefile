@@ -104,6 +104,10 @@ minio-up: ## start a MinIO on 127.0.0.1:9480; builds it the first time (6 CPU-mi
 minio-down: ## stop it
 	@tests/servers/minio/minio down
 
+.PHONY: bench-operator
+bench-operator: setup ## latency, memory, restarts, chaos of the operator -> docs/operator-performance.md
+	$(BIN)/python -m benchmarks.operator $(ARGS)
+
 .PHONY: cluster-tools cluster-up cluster-down cluster-status test-cluster
 cluster-tools: ## build the programs of a Kubernetes from Go modules, once (13 CPU-minutes)
 	@tests/cluster/build

@@ -52,6 +52,12 @@ class Metrics:
         self.turns_waiting = Gauge(
             "qsm_jobs_waiting_for_turn", "QSMJobs held back by the operator's own limits.", registry=here
         )
+        self.events_dropped = Counter(
+            "qsm_events_dropped_total", "Kubernetes Events that were not posted.", ["why"], registry=here
+        )
+        self.outages = Counter(
+            "qsm_kube_outages_total", "Times the API server did not answer, after which all was listed.", registry=here
+        )
         self.last_event = Gauge(
             "qsm_watch_last_event_timestamp_seconds", "When a watch last told something.", ["resource"], registry=here
         )
