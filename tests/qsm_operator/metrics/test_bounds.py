@@ -11,9 +11,11 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from qsm_acquisition.refusals import Reason
 from qsm_operator.conditions import Active, Failure, Interruption
 from qsm_operator.measuring import measure_jobs
 from qsm_operator.metrics import IntakeMetrics, Metrics
+from qsm_operator.metrics.intake import IGNORED
 from qsm_operator.metrics.labels import LABELS, STAGES
 from qsm_operator.metrics.table import markdown
 from qsm_operator.store import Store
@@ -124,6 +126,15 @@ def test_intake_too():
         metrics.refused.labels(f"Reason{number}").inc()
         metrics.orthanc(f"op{number}", str(number), 0.1)
     assert len(series(metrics)) <= 500
+
+
+def test_what_every_examination_holds_is_no_refusal():
+    metrics = IntakeMetrics()
+    for reason in Reason:
+        metrics.refuse("ge Signa #02fa", str(reason))
+    counted = {labels["outcome"] for name, labels in series(metrics) if name == "qsm_intake_acquisitions_total"}
+    assert counted == {"ignored", "refused"}
+    assert set(map(str, Reason)) > IGNORED
 
 
 @pytest.mark.parametrize("value", ["", "Doe^Jane", "a\nb", "x" * 80, "\u00e9t\u00e9", "-"])
