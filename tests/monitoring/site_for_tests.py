@@ -25,6 +25,8 @@ class Site:
 
     seed: int = 7
     now: float = 0.0
+    begins_at: float = 6.0
+    """Hour of the day at which the clock is zero."""
     scans_per_hour: float = 6.0
     gpu: bool = True
     fallback_share: float = 0.02
@@ -55,14 +57,14 @@ class Site:
     _ready: float = 0.0
 
     def __post_init__(self) -> None:
-        self.random = random.Random(self.seed)
+        self.random = random.Random(self.seed)  # noqa: S311 - traffic, no secret
         self.metrics.build.labels("0.1.0").set(1)
         self.intake.build.labels("0.1.0").set(1)
 
     def step(self, seconds: float) -> None:
         """Let so much time pass."""
         self.now += seconds
-        hour = self.now / HOUR % 24
+        hour = (self.begins_at + self.now / HOUR) % 24
         busy = self.scans_per_hour if 7 <= hour < 19 else self.scans_per_hour / 12
         chance = 0 if self.scanners_off else busy * seconds / HOUR
         for _ in range(int(chance) + (self.random.random() < chance % 1)):

@@ -21,8 +21,8 @@ def after(hour, **broken):
 
 
 def forgotten(site):
-    """Half an acquisition came at eight, and nothing more."""
-    site.half_acquisition_since = 8 * HOUR if site.now >= 8 * HOUR else None
+    """Half an acquisition came at seven, and nothing more."""
+    site.half_acquisition_since = HOUR if site.now >= HOUR else None
 
 
 def certificate(site):
@@ -37,39 +37,34 @@ def fills(series, hours):
 
 REFUSES = {SCANNERS[1]: 0.9}
 SCENARIOS = {
-    # what happens: (hours, alerts that must fire, alerts that may)
-    "a state nobody leaves": (12, after(9, stands="New"), {"QSMJobStuck"}, set()),
-    "pods that hang": (15, after(8, stands="Running"), {"QSMJobStuck"}, set()),
-    "reconstructions fail": (13, after(8, failed_share=0.6), {"QSMFailureRateHigh"}, set()),
+    # what happens: (hours from six in the morning on, the fault, alerts that must fire, alerts that may)
+    "a state nobody leaves": (3, after(2, stands="New"), {"QSMJobStuck"}, set()),
+    "pods that hang": (6.5, after(1.5, stands="Running"), {"QSMJobStuck"}, set()),
+    "reconstructions fail": (4, after(1, failed_share=0.6), {"QSMFailureRateHigh"}, set()),
     "everything is slow": (
-        14,
-        after(9, extra_seconds=900),
+        5,
+        after(2, extra_seconds=900),
         {"QSMLatencyBudgetBurnsFast"},
         {"QSMQueueGrows", "QSMLatencyBudgetBurnsSlowly"},
     ),
-    "no GPU": (13, after(8, gpu=False), {"QSMNoGPU", "QSMQueueGrows"}, {"QSMLatencyBudgetBurnsFast"}),
-    "GPU lost again and again": (14, after(7, fallback_share=0.9), {"QSMFallbacksFrequent"}, set()),
-    "half an acquisition": (10, forgotten, {"QSMAcquisitionStuck"}, set()),
-    "a scanner's protocol was changed": (17, after(8, refused_share=REFUSES), {"QSMRefusalsUp"}, set()),
-    "intake reads no more": (9, after(8, intake_reads=False), {"QSMIntakeBlind"}, set()),
-    "Orthanc is away": (9, after(8, orthanc_up=False), {"QSMOrthancUnreachable", "QSMIntakeBlind"}, set()),
-    "intake is gone": (9, after(8, intake_up=False), {"QSMIntakeSilent"}, set()),
-    "forged hints": (9, after(8, hints_forged=True), {"QSMHintsRejected"}, set()),
-    "the PACS is away": (12, after(8, pacs="down"), {"QSMDeliveryBacklog"}, set()),
-    "the PACS refuses": (10, after(8, pacs="refuses"), {"QSMDeliveryFailed"}, set()),
-    "the store is away": (11, after(8, store_reason="StoreUnavailable"), {"QSMStoreFailing"}, set()),
-    "the store is full": (10, after(8, store_reason="StoreFull"), {"QSMStoreFull"}, set()),
-    "the store fills": (6, after(5), {"QSMStoreFills"}, set()),
-    "the operator is gone": (
-        10,
-        after(8, operator_up=False),
-        {"QSMOperatorSilent"},
-        set(),
-    ),
-    "the operator is slow": (9, after(8, stuck_queue=True), {"QSMOperatorBehind"}, set()),
-    "a defect": (9, after(8, defects=True), {"QSMOperatorDefect"}, set()),
-    "the API server is away": (9.5, after(8, api_up=False), {"QSMKubernetesRefuses", "QSMOperatorSilent"}, set()),
-    "a certificate ends": (2, certificate, {"QSMCredentialEnds"}, set()),
+    "no GPU": (4, after(1, gpu=False), {"QSMNoGPU", "QSMQueueGrows"}, {"QSMLatencyBudgetBurnsFast"}),
+    "GPU lost again and again": (5, after(1, fallback_share=0.9), {"QSMFallbacksFrequent"}, set()),
+    "half an acquisition": (3, forgotten, {"QSMAcquisitionStuck"}, set()),
+    "a scanner's protocol was changed": (5, after(2, refused_share=REFUSES), {"QSMRefusalsUp"}, set()),
+    "intake reads no more": (2, after(1, intake_reads=False), {"QSMIntakeBlind"}, set()),
+    "Orthanc is away": (2, after(1, orthanc_up=False), {"QSMOrthancUnreachable", "QSMIntakeBlind"}, set()),
+    "intake is gone": (2, after(1, intake_up=False), {"QSMIntakeSilent"}, set()),
+    "forged hints": (2, after(1, hints_forged=True), {"QSMHintsRejected"}, set()),
+    "the PACS is away": (4, after(1.5, pacs="down"), {"QSMDeliveryBacklog"}, set()),
+    "the PACS refuses": (3, after(1.5, pacs="refuses"), {"QSMDeliveryFailed"}, set()),
+    "the store is away": (3, after(1, store_reason="StoreUnavailable"), {"QSMStoreFailing"}, set()),
+    "the store is full": (3, after(1, store_reason="StoreFull"), {"QSMStoreFull"}, set()),
+    "the store fills": (3, after(5), {"QSMStoreFills"}, set()),
+    "the operator is gone": (2, after(1, operator_up=False), {"QSMOperatorSilent"}, set()),
+    "the operator is slow": (2, after(1, stuck_queue=True), {"QSMOperatorBehind"}, set()),
+    "a defect": (2, after(1, defects=True), {"QSMOperatorDefect"}, set()),
+    "the API server is away": (2.5, after(1, api_up=False), {"QSMKubernetesRefuses", "QSMOperatorSilent"}, set()),
+    "a certificate ends": (1, certificate, {"QSMCredentialEnds"}, set()),
 }
 
 
@@ -86,20 +81,19 @@ def test_a_fault_and_its_alert(name, tmp_path):
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("seed", [7, 8])
-def test_a_healthy_day_is_silent(seed, tmp_path):
-    assert fired(tmp_path, replay(Site(seed=seed), 24), 24) == set()
+def test_a_healthy_day_is_silent(tmp_path):
+    assert fired(tmp_path, replay(Site(), 24), 24) == set()
 
 
 @pytest.mark.e2e
 def test_a_restart_is_no_alert(tmp_path):
     """Both programs go for two minutes at ten and come back with empty counters."""
-    before = replay(Site(seed=3), 10)
-    later = replay(Site(seed=4, now=10 * HOUR + 2 * MINUTE), 3)
+    before = replay(Site(seed=3), 4)
+    later = replay(Site(seed=4, now=4 * HOUR + 2 * MINUTE), 2)
     series = {}
     for sample in before.keys() | later.keys():
-        series[sample] = before.get(sample, [None] * 600) + [None] * 2 + later.get(sample, [None] * 180)
-    assert fired(tmp_path, series, 13) == set()
+        series[sample] = before.get(sample, [None] * 240) + [None] * 2 + later.get(sample, [None] * 120)
+    assert fired(tmp_path, series, 6) == set()
 
 
 @pytest.mark.e2e
@@ -120,7 +114,7 @@ def test_a_slow_burn(tmp_path):
 
 def maps_of_weeks(days, shift_from=None):
     """Quality of a scanner that makes eight maps a day, and of one that never changes."""
-    rng = random.Random(11)
+    rng = random.Random(11)  # noqa: S311 - figures, no secret
     series = {}
     usual = {
         "qsm_quality_phase_residual_ratio": (1.05, 0.04),
