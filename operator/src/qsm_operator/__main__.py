@@ -10,6 +10,7 @@ import kopf
 
 from qsm_operator.cluster import Cluster
 from qsm_operator.credentials import CredentialsError, find_credentials
+from qsm_operator.expiry import expiries
 from qsm_operator.handlers import make_registry, make_settings
 from qsm_operator.logs import set_up_logs
 from qsm_operator.metrics import Metrics
@@ -31,6 +32,7 @@ async def operate(settings: Settings) -> None:
     metrics.build.labels(version("qsm-operator")).set(1)
     transport = HttpTransport(credentials, settings.request_timeout_seconds)
     work = Operating(settings, Cluster(transport, metrics.request), metrics)
+    work.measures.append(lambda: metrics.credentials_end(expiries(credentials)))
     server = await serve(work, settings.http_host, settings.http_port) if settings.http_port else None
     starting = asyncio.create_task(work.start())
     try:
