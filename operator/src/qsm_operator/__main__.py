@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import kopf
 
+from qsm_operator import status
 from qsm_operator.cluster import Cluster
 from qsm_operator.credentials import CredentialsError, find_credentials
 from qsm_operator.expiry import expiries
@@ -60,8 +61,12 @@ def main() -> None:
             sys.stdout.write(f"qsm-operator {version('qsm-operator')}\n")
         case ["run"]:
             _run()
+        case ["status", *rest]:
+            sys.exit(status.run(rest))
         case _:
-            sys.stderr.write("usage: qsm-operator run | version    (settings: QSM_OPERATOR_... in the environment)\n")
+            sys.stderr.write(
+                "usage: qsm-operator run | version | status    (settings: QSM_OPERATOR_... in the environment)\n"
+            )
             sys.exit(EX_USAGE)
 
 

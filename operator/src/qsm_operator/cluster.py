@@ -25,6 +25,7 @@ _APPLY = "application/apply-patch+yaml"
 _PREFIXES = {
     "qsmjobs": f"/apis/{GROUP}/{VERSION}",
     "qsmpipelines": f"/apis/{GROUP}/{VERSION}",
+    "qsmroutes": f"/apis/{GROUP}/{VERSION}",
     "jobs": "/apis/batch/v1",
     "pods": "/api/v1",
     "events": "/api/v1",
