@@ -101,6 +101,8 @@ class Site:
         for job in list(self._jobs):
             if self.stands or not self.operator_up:
                 return
+            if "delivering" in job and self.pacs == "down":
+                continue
             wait = self.random.uniform(3, 12)
             start = max(job["created"] + wait, self._ready)
             end = start + PIPELINES[job["pipeline"]] * self.random.uniform(0.85, 1.3) + job["extra"]

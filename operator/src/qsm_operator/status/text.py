@@ -26,7 +26,8 @@ def _lines(found: Overview, where: str, now: datetime) -> Iterator[str]:
     yield f"Finished  {SUCCEEDED} {good}  Failed {bad}"
     if found.oldest:
         oldest = found.oldest
-        yield f"Oldest    {oldest.namespace}/{oldest.name}, {oldest.state}, {age(oldest.seconds)} old: {cut(oldest.message)}"
+        who = f"{oldest.namespace}/{oldest.name}, {oldest.state}, {age(oldest.seconds)} old"
+        yield f"Oldest    {who}: {cut(oldest.message)}"
     yield ""
     if found.hints:
         yield "Look at"
