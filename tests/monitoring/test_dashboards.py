@@ -30,7 +30,7 @@ def traffic():
         day, hour = divmod(site.now / HOUR, 24)
         site.fallback_share, site.failed_share = 0.1, 0.05
         site.pacs = "down" if day == 4 and 3 <= hour < 4 else "up"
-        site.store_reason = "StoreUnavailable" if day == 5 and 3 <= hour < 3.2 else ""
+        site.store_reason = "StoreUnreachable" if day == 5 and 3 <= hour < 3.2 else ""
 
     series = replay(Site(), 24 * DAYS, now_and_then, step=STEP)
     for job in ("operator", "intake"):
