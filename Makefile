@@ -88,6 +88,10 @@ clean: ## remove what was built here
 	rm -rf $(VENV) build demo-out bench-out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+.PHONY: bench-operator
+bench-operator: setup ## latency, memory, restarts, chaos of the operator -> docs/operator-performance.md
+	$(BIN)/python -m benchmarks.operator $(ARGS)
+
 .PHONY: cluster-tools cluster-up cluster-down cluster-status test-cluster
 cluster-tools: ## build the programs of a Kubernetes from Go modules, once (13 CPU-minutes)
 	@tests/cluster/build
