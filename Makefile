@@ -81,6 +81,8 @@ sync: setup ## rewrite the documents that are generated from code (a test compar
 	$(BIN)/python -c "from qsm_recon.report.schema import json_schema; print(json_schema(), end='')" > docs/report.schema.json
 	$(BIN)/python -c "from qsm_recon.store.manifests import run_schema; print(run_schema(), end='')" > docs/run-manifest.schema.json
 	$(BIN)/python -c "from qsm_recon.store.manifests import stage_schema; print(stage_schema(), end='')" > docs/stage-manifest.schema.json
+	$(BIN)/python -c "from qsm_operator.metrics.table import markdown; print(markdown(), end='')" > docs/metrics.md
+	$(BIN)/python -m tools.dashboards
 
 lock: setup ## renew the hash-pinned requirements from the .in files
 	@for name in recon-cpu recon-gpu operator dev; do \

@@ -18,7 +18,8 @@ def test_each_setting_can_be_said():
         default = getattr(Settings(), field.name)
         example["bool"] = "false" if default else "true"
         kind = type(default).__name__
-        read = read_settings({f"QSM_OPERATOR_{field.name.upper()}": example[kind]})
+        said = "text" if field.name == "log_format" else example[kind]
+        read = read_settings({f"QSM_OPERATOR_{field.name.upper()}": said})
         assert getattr(read, field.name) != getattr(Settings(), field.name)
 
 
@@ -32,6 +33,7 @@ def test_each_setting_can_be_said():
         ("JOB_TTL_SECONDS", "60"),
         ("FALLBACK_AT_ONCE", "perhaps"),
         ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
         ("WORKRES", "3"),
         ("MAX_ACTIVE", "-1"),
     ],

@@ -1,7 +1,6 @@
 """Start of the operator's program: settings, log, and everything that runs, put together."""
 
 import asyncio
-import json
 import logging
 import os
 import sys
@@ -10,11 +9,14 @@ from importlib.metadata import version
 
 import kopf
 
+from qsm_operator import status
 from qsm_operator.cluster import Cluster
 from qsm_operator.credentials import CredentialsError, find_credentials, own_namespace
+from qsm_operator.expiry import expiries
 from qsm_operator.handlers import make_registry, make_settings
 from qsm_operator.leading import identity, lead
 from qsm_operator.leases import Lease
+from qsm_operator.logs import set_up_logs
 from qsm_operator.metrics import Metrics
 from qsm_operator.operating import Operating
 from qsm_operator.serving import serve
@@ -28,23 +30,6 @@ EX_CONFIG = 78
 logger = logging.getLogger("qsm_operator")
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object per line. Only what we put there ourselves: no specifications, no UIDs, nothing of a patient."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        line |= {name: getattr(record, name) for name in ("namespace", "qsmjob", "attempt") if hasattr(record, name)}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
-
-
 async def operate(settings: Settings) -> int:
     """Run until SIGTERM, SIGINT, or the loss of the Lease; the exit code."""
     credentials = find_credentials(os.environ)
@@ -53,6 +38,7 @@ async def operate(settings: Settings) -> int:
     transport = HttpTransport(credentials, settings.request_timeout_seconds)
     cluster = Cluster(transport, metrics.request)
     work = Operating(settings, cluster, metrics)
+    work.measures.append(lambda: metrics.credentials_end(expiries(credentials)))
     server = await serve(work, settings.http_host, settings.http_port) if settings.http_port else None
 
     async def run(lost: asyncio.Event) -> None:
@@ -96,19 +82,19 @@ def main() -> None:
             sys.stdout.write(f"qsm-operator {version('qsm-operator')}\n")
         case ["run"]:
             _run()
+        case ["status", *rest]:
+            sys.exit(status.run(rest))
         case _:
-            sys.stderr.write("usage: qsm-operator run | version    (settings: QSM_OPERATOR_... in the environment)\n")
+            sys.stderr.write(
+                "usage: qsm-operator run | version | status    (settings: QSM_OPERATOR_... in the environment)\n"
+            )
             sys.exit(EX_USAGE)
 
 
 def _run() -> None:
     try:
         settings = read_settings(os.environ)
-        handler = logging.StreamHandler()
-        handler.setFormatter(JsonLines())
-        logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-        # kopf's own log speaks of every object and may quote it.
-        logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+        set_up_logs(settings.log_level, settings.log_format)
         code = asyncio.run(operate(settings))
     except (SettingsError, CredentialsError) as error:
         sys.stderr.write(f"qsm-operator: {error}\n")

@@ -9,6 +9,7 @@ from qsm_operator.backends import Choice
 from qsm_operator.conditions import Active
 from qsm_operator.observed import SeenJob, SeenNode, SeenPod
 from qsm_operator.progress import Progress
+from qsm_operator.report import Report
 from qsm_operator.resources import Pipeline, QSMJob
 
 
@@ -106,3 +107,5 @@ class Decision:
     """When to look again although nothing has changed."""
     wants_start: bool = False
     """It waits for its turn."""
+    report: Report | None = None
+    """What the pod of the attempt that has just ended left."""

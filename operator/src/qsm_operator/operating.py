@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from qsm_operator.asking import ApiError
 from qsm_operator.cluster import Cluster, owned_selector
 from qsm_operator.controller import Controller
 from qsm_operator.following import Following
+from qsm_operator.measuring import measure_jobs
 from qsm_operator.metrics import Metrics
 from qsm_operator.settings import Settings
 from qsm_operator.store import KINDS, Store, age
@@ -61,6 +62,8 @@ class Operating:
         )
         self.is_ready = False
         self.stands_by = False
+        self.measures: list[Callable[[], None]] = []
+        """More to be measured whenever metrics are read."""
         self._outage = asyncio.Event()
         self._workers: list[asyncio.Task[None]] = []
         self._others: list[asyncio.Task[None]] = []
@@ -195,12 +198,9 @@ class Operating:
         self.metrics.queue_depth.set(self.queue.depth)
         self.metrics.queue_oldest.set(self.queue.oldest_seconds)
         self.metrics.turns_waiting.set(self.turns.waiting)
-        counts: dict[tuple[str, str], int] = {}
-        for state in self.store.states():
-            counts[state] = counts.get(state, 0) + 1
-        self.metrics.jobs.clear()
-        for (namespace, name), count in counts.items():
-            self.metrics.jobs.labels(namespace, name).set(count)
+        measure_jobs(self.metrics, self.store, datetime.now(UTC))
+        for measure in self.measures:
+            measure()
 
     def health(self) -> str:
         """What is wrong with us; empty where nothing is. That the API server is away is not our fault."""

@@ -19,6 +19,8 @@ ATTEMPT_LABEL = f"{GROUP}/attempt"
 PIPELINE_LABEL = f"{GROUP}/pipeline"
 BACKEND_LABEL = f"{GROUP}/backend"
 PIPELINE_ANNOTATION = f"{GROUP}/pipeline-spec"
+LAST_IMAGE_ANNOTATION = f"{GROUP}/last-image-time"
+"""When the last image of the acquisition came to Orthanc, as intake knows it; RFC 3339."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 GPU = "GPU"
@@ -125,6 +127,8 @@ class QSMJob:
     is_deleting: bool
     spec: Mapping[str, Any]
     status: Mapping[str, Any]
+    last_image: datetime | None = None
+    """When the last image came; none where intake did not make the job."""
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> "QSMJob":
@@ -140,6 +144,7 @@ class QSMJob:
             is_deleting=bool(metadata.get("deletionTimestamp")),
             spec=body.get("spec") or {},
             status=body.get("status") or {},
+            last_image=moment((metadata.get("annotations") or {}).get(LAST_IMAGE_ANNOTATION)),
         )
 
     @property

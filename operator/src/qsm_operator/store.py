@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from qsm_operator.conditions import Type, find
+from qsm_operator.conditions import Type
 from qsm_operator.observed import SeenJob, SeenPod
 from qsm_operator.resources import Pipeline, QSMJob
 
@@ -117,12 +117,6 @@ class Store:
             for key, job in self.qsmjobs.items()
             if key[0] == pipeline[0] and not job.is_finished and job.pipeline_name == pipeline[1]
         ]
-
-    def states(self) -> Iterable[tuple[str, str]]:
-        """Namespace and state of each QSMJob."""
-        for key, job in self.qsmjobs.items():
-            complete = find(job.status.get("conditions") or [], Type.COMPLETE) or {}
-            yield key[0], str(complete.get("reason", "New"))
 
 
 class Census:

@@ -19,6 +19,7 @@ def short(report: Mapping[str, Any]) -> dict[str, Any]:
     """What of `report.json` the operator keeps: figures of quality, times, warnings."""
     quality = {name: value for name, value in report["quality"].items() if isinstance(value, int | float)}
     return {
+        **({"scanner": report["scan"]["device"]} if report["scan"].get("device") else {}),
         "metrics": {name: round(float(value), 6) for name, value in quality.items()},
         "stageSeconds": {stage["stage"]: round(stage["seconds"], 3) for stage in report["stages"]},
         "cached": list(report["cached"]),
