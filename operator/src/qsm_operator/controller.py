@@ -13,7 +13,7 @@ from qsm_operator.asking import ApiError
 from qsm_operator.cluster import Cluster, owned_selector
 from qsm_operator.conditions import Active, Type, find, is_finished
 from qsm_operator.decisions import CreateJob, Decision, DeleteJob, DeleteQSMJob, Event, Facts
-from qsm_operator.following import Following
+from qsm_operator.log_reading import LogReading
 from qsm_operator.metrics import Metrics
 from qsm_operator.observed import SeenJob, SeenNode
 from qsm_operator.reconcile import reconcile
@@ -52,11 +52,11 @@ class Controller:
         queue: WorkQueue,
         turns: Turns,
         metrics: Metrics,
-        following: Following,
+        logs: LogReading,
         tell: Callable[[QSMJob, Event, datetime], None],
         now: Callable[[], datetime],
     ) -> None:
-        self._following, self._tell = following, tell
+        self._logs, self._tell = logs, tell
         self._settings, self._cluster, self._store = settings, cluster, store
         self._queue, self._turns, self._metrics, self._now = queue, turns, metrics, now
         self._trouble: dict[Key, Trouble] = {}
@@ -141,7 +141,7 @@ class Controller:
             may_start=self._turns.may_start(key),
             trouble=message,
             is_refused=bool(trouble and trouble.is_final),
-            progress=self._following.progress_of(pods),
+            progress=self._logs.progress_of(pods),
         )
 
     async def _refresh(self, job: QSMJob) -> None:

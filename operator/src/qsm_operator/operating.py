@@ -13,7 +13,7 @@ from qsm_operator.admission import Turns
 from qsm_operator.asking import ApiError
 from qsm_operator.cluster import Cluster, owned_selector
 from qsm_operator.controller import Controller
-from qsm_operator.following import Following
+from qsm_operator.log_reading import LogReading
 from qsm_operator.measuring import measure_jobs
 from qsm_operator.metrics import Metrics
 from qsm_operator.settings import Settings
@@ -48,7 +48,7 @@ class Operating:
             burst=settings.start_burst,
         )
         self.telling = Telling(cluster, metrics)
-        self.following = Following(cluster, self.store, self.queue, time.monotonic)
+        self.logs = LogReading(cluster, self.store, self.queue, time.monotonic)
         self.controller = Controller(
             settings,
             cluster,
@@ -56,7 +56,7 @@ class Operating:
             self.queue,
             self.turns,
             metrics,
-            self.following,
+            self.logs,
             self.telling.tell,
             lambda: datetime.now(UTC),
         )
@@ -119,7 +119,7 @@ class Operating:
         many = self.settings.workers
         # What is under way costs the API server as much as what is new, and nobody waits for it: it gets fewer hands.
         self._workers = [asyncio.create_task(self._work(only_first=number >= many)) for number in range(3 * many)]
-        self._others = [asyncio.create_task(loop()) for loop in (self._resync, self._give_turns, self.following.run)]
+        self._others = [asyncio.create_task(loop()) for loop in (self._resync, self._give_turns, self.logs.run)]
 
     async def drop(self) -> None:
         """Let everything fall at once: somebody else does it now."""

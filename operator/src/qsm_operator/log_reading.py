@@ -17,7 +17,7 @@ _PER_SECOND = 10.0
 _AT_ONCE = 4
 
 
-class Following:
+class LogReading:
     """What running pods said last."""
 
     def __init__(self, cluster: Cluster, store: Store, queue: WorkQueue, clock: Callable[[], float]) -> None:

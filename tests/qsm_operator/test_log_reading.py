@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qsm_operator.asking import ApiError
 from qsm_operator.cluster import Cluster
-from qsm_operator.following import EVERY_SECONDS, Following
+from qsm_operator.log_reading import EVERY_SECONDS, LogReading
 from qsm_operator.progress import Progress, read_progress
 from qsm_operator.store import Store
 from qsm_operator.transport import Response
@@ -99,17 +99,17 @@ def pod(number, running=True):
     }
 
 
-def following(kubelet, pods):
+def logs(kubelet, pods):
     store, clock = Store(), Clock()
     for body in pods:
         store.put("pods", body)
     queue = WorkQueue(clock)
-    return Following(Cluster(kubelet, longest_pause_seconds=0.001), store, queue, clock), store, queue, clock
+    return LogReading(Cluster(kubelet, longest_pause_seconds=0.001), store, queue, clock), store, queue, clock
 
 
 def test_a_running_pod_is_read_once_in_a_while_and_its_job_looked_at_when_it_says_something_new():
     kubelet = Kubelet()
-    follow, store, queue, clock = following(kubelet, [pod(1), pod(2, running=False)])
+    follow, store, queue, clock = logs(kubelet, [pod(1), pod(2, running=False)])
 
     async def story():
         assert follow.due() == []
@@ -135,7 +135,7 @@ def test_a_running_pod_is_read_once_in_a_while_and_its_job_looked_at_when_it_say
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500])
 def test_a_log_that_cannot_be_read_costs_nothing(status):
-    follow, _, queue, clock = following(Kubelet(Response(status, b"{}")), [pod(1)])
+    follow, _, queue, clock = logs(Kubelet(Response(status, b"{}")), [pod(1)])
 
     async def story():
         follow.due()
@@ -149,7 +149,7 @@ def test_a_log_that_cannot_be_read_costs_nothing(status):
 
 def test_many_pods_are_read_few_at_a_time_and_those_longest_ago_first():
     kubelet = Kubelet()
-    follow, _, _, clock = following(kubelet, [pod(number) for number in range(40)])
+    follow, _, _, clock = logs(kubelet, [pod(number) for number in range(40)])
 
     async def story():
         follow.due()
@@ -169,7 +169,7 @@ def test_an_outage_is_no_defect():
         async def send(self, *_):
             raise ApiError(0, "Unreachable", "away")
 
-    follow, _, _, clock = following(Away(), [pod(1)])
+    follow, _, _, clock = logs(Away(), [pod(1)])
 
     async def story():
         follow.due()
