@@ -1,7 +1,6 @@
 """Start of the operator's program: settings, log, and everything that runs, put together."""
 
 import asyncio
-import json
 import logging
 import os
 import sys
@@ -12,6 +11,7 @@ import kopf
 from qsm_operator.cluster import Cluster
 from qsm_operator.credentials import CredentialsError, find_credentials
 from qsm_operator.handlers import make_registry, make_settings
+from qsm_operator.logs import set_up_logs
 from qsm_operator.metrics import Metrics
 from qsm_operator.operating import Operating
 from qsm_operator.serving import serve
@@ -22,23 +22,6 @@ EX_USAGE = 64
 EX_CONFIG = 78
 
 logger = logging.getLogger("qsm_operator")
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object per line. Only what we put there ourselves: no specifications, no UIDs, nothing of a patient."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        line |= {name: getattr(record, name) for name in ("namespace", "qsmjob", "attempt") if hasattr(record, name)}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
 
 
 async def operate(settings: Settings) -> None:
@@ -83,11 +66,7 @@ def main() -> None:
 def _run() -> None:
     try:
         settings = read_settings(os.environ)
-        handler = logging.StreamHandler()
-        handler.setFormatter(JsonLines())
-        logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-        # kopf's own log speaks of every object and may quote it.
-        logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+        set_up_logs(settings.log_level, settings.log_format)
         asyncio.run(operate(settings))
     except (SettingsError, CredentialsError) as error:
         sys.stderr.write(f"qsm-operator: {error}\n")

@@ -22,7 +22,7 @@ MAX_ANSWER_BYTES = 256 * 1024 * 1024
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 
 Observer = Callable[[str, str, float], None]
-"""Told of each request: the call (`series/instances-tags`), HTTP status (`none` without answer), seconds."""
+"""Told of each request: the call (`series/instances-tags`), HTTP status (Unreachable where there was no answer), seconds."""
 
 
 class OrthancError(Exception):
@@ -135,7 +135,7 @@ class OrthancSession:
                 status = error.status
                 raise
             finally:
-                self._observe(call, str(status or "none"), clock() - began)
+                self._observe(call, str(status or "Unreachable"), clock() - began)
             pause = 0.1 * 2**attempt * (1 + random.random())  # noqa: S311 - jitter, no secret
             await asyncio.sleep(min(pause, self._longest_pause_seconds))
 

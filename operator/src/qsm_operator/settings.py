@@ -44,6 +44,8 @@ class Settings:
     """Address it listens on."""
     log_level: str = field(default="INFO")
     """DEBUG, INFO, WARNING or ERROR."""
+    log_format: str = "json"
+    """json: one object per line; text: lines for people."""
 
 
 _LOWEST: Mapping[str, float] = {
@@ -89,6 +91,8 @@ def _parsed(variable: str, name: str, text: str, default: object) -> object:
     if isinstance(default, str):
         if name == "log_level" and text.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise SettingsError(f"{variable} must be DEBUG, INFO, WARNING or ERROR, it is {text!r}")
+        if name == "log_format" and text.lower() not in {"json", "text"}:
+            raise SettingsError(f"{variable} must be json or text, it is {text!r}")
         return text
     try:
         number = int(text) if isinstance(default, int) else float(text)
