@@ -7,7 +7,7 @@ elements, so nothing is converted, and nothing can fail, before somebody asks fo
 import base64
 import binascii
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
@@ -21,10 +21,11 @@ _FLOATS = {"FL": "<f", "FD": "<d"}
 _DATA_URI = "data:application/octet-stream;base64,"
 
 
-def from_orthanc_tags(tags: Mapping[str, Any]) -> Dataset:
+def from_orthanc_tags(tags: Mapping[str, Any], keep: Callable[[int], bool] = lambda _: True) -> Dataset:
     """Dataset from `{"0008,0060": {"Name": ..., "Type": "String", "Value": "MR"}, ...}`, sequences included.
 
-    Elements that Orthanc cuts off (type TooLong, Null) or that are no such record are left out.
+    Elements that Orthanc cuts off (type TooLong, Null), that are no such record, or that are not to be kept (by tag,
+    in sequences too) are left out.
 
     Raises
     ------
@@ -35,11 +36,11 @@ def from_orthanc_tags(tags: Mapping[str, Any]) -> Dataset:
     elements: dict[BaseTag, DataElement | RawDataElement] = {}
     for key, entry in tags.items():
         tag = _tag(key)
-        if not isinstance(entry, Mapping):
+        if not isinstance(entry, Mapping) or not keep(tag):
             continue
         value = entry.get("Value")
         if entry.get("Type") == "Sequence" and isinstance(value, Sequence):
-            children = [from_orthanc_tags(item) for item in value if isinstance(item, Mapping)]
+            children = [from_orthanc_tags(item, keep) for item in value if isinstance(item, Mapping)]
             elements[tag] = DataElement(tag, "SQ", DicomSequence(children))
         elif entry.get("Type") in ("String", "Binary") and isinstance(value, str):
             vr = _vr(tag, str(entry.get("PrivateCreator", "")))

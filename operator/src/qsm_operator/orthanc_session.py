@@ -22,7 +22,7 @@ MAX_ANSWER_BYTES = 256 * 1024 * 1024
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 
 Observer = Callable[[str, str, float], None]
-"""Told of each request: the call (`series/instances-tags`), HTTP status (Unreachable where there was no answer), seconds."""
+"""Told of each request: the call (`series/instances-tags`), HTTP status or Unreachable, seconds."""
 
 
 class OrthancError(Exception):
