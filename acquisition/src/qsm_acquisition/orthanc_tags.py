@@ -8,6 +8,7 @@ import base64
 import binascii
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
@@ -58,6 +59,7 @@ def _tag(key: str) -> BaseTag:
     return BaseTag(int(group, 16) << 16 | int(element, 16))
 
 
+@lru_cache(maxsize=4096)
 def _vr(tag: BaseTag, creator: str) -> str:
     try:
         return private_dictionary_VR(tag, creator) if tag.is_private and creator else dictionary_VR(tag)
@@ -65,6 +67,7 @@ def _vr(tag: BaseTag, creator: str) -> str:
         return "LO" if tag.is_private else "UN"
 
 
+@lru_cache(maxsize=4096)  # so that what a thousand images share is in memory once
 def _encode(value: str, vr: str) -> tuple[str, bytes]:
     """VR and bytes of a value as it would stand in a little-endian file."""
     if value.startswith(_DATA_URI):
