@@ -87,7 +87,7 @@ class RouteBook:
         reason, message = self._readiness(name, body, unreachable)
         said = body.get("status") or {}
         generation = body["metadata"].get("generation", 0)
-        old = next((one for one in said.get("conditions") or [] if one.get("type") == "Ready"), {})
+        old: Mapping[str, Any] = next((one for one in said.get("conditions") or [] if one.get("type") == "Ready"), {})
         status = "True" if reason == "Ready" else "False"
         if (old.get("status"), old.get("reason"), old.get("message")) == (status, reason, message) and said.get(
             "observedGeneration"
@@ -107,7 +107,7 @@ class RouteBook:
     def _readiness(self, name: str, body: Mapping[str, Any], unreachable: Mapping[str, str]) -> tuple[str, str]:
         spec = body.get("spec") or {}
         if name in self._wrong:
-            return "SourceUnreachable", f"The route cannot be understood: {self._wrong[name]}."[:1024]
+            return "NotUnderstood", f"The route cannot be understood: {self._wrong[name]}."[:1024]
         if spec.get("paused"):
             return "Paused", "The route is paused; what comes meanwhile is looked at when it is switched on."
         wanted = [str(entry.get("name")) for entry in spec.get("pipelines") or []]
