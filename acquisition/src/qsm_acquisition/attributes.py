@@ -17,7 +17,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 
-from qsm_acquisition.elements import items, quiet_pydicom, tag_of, values
+from qsm_acquisition.elements import items, items_at, quiet_pydicom, tag_of, values
 
 _NUMBERS = frozenset({"DS", "IS", "FL", "FD", "US", "SS", "UL", "SL", "UV", "SV", "US or SS"})
 _WITH_CHARACTER_SET = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
@@ -68,15 +68,10 @@ def _places(header: Dataset) -> Iterator[Dataset]:
     yield header
     for keyword in _FUNCTIONAL_GROUPS:
         for group in items(header, keyword):
-            for element_tag in group.keys():  # noqa: SIM118 - iterating a Dataset itself converts its elements
-                element = group.get_item(element_tag)
-                if element is not None and element.VR == "SQ":
-                    yield from (item for item in _items(group, element_tag) if isinstance(item, Dataset))
-
-
-def _items(group: Dataset, tag: Any) -> tuple[Any, ...]:
-    found = values(group, int(tag))
-    return found if found and not isinstance(found[0], bytes) else ()
+            for tag in group.keys():  # noqa: SIM118 - iterating a Dataset itself converts its elements
+                element = group.get_item(tag)
+                if element is not None and _vr(group, int(tag), element.VR) == "SQ":
+                    yield from items_at(group, int(tag))
 
 
 def _in_one(dataset: Dataset, tag: int, encodings: list[str]) -> Stated:

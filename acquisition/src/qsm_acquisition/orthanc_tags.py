@@ -19,6 +19,8 @@ from pydicom.tag import BaseTag
 
 _INTEGERS = {"US": "<H", "SS": "<h", "UL": "<L", "SL": "<l", "UV": "<Q", "SV": "<q", "US or SS": "<h"}
 _FLOATS = {"FL": "<f", "FD": "<d"}
+_CHARACTER_SET = BaseTag(0x00080005)
+_UTF_8 = b"ISO_IR 192"
 _DATA_URI = "data:application/octet-stream;base64,"
 
 
@@ -33,6 +35,17 @@ def from_orthanc_tags(tags: Mapping[str, Any], keep: Callable[[int], bool] = lam
     ValueError
         If a key is no tag of the form `gggg,eeee`: it is the simplified JSON, or no tag JSON at all.
     """
+    elements = _elements(tags)
+    if not elements:
+        return Dataset()
+    # Orthanc has read the text by the character set of the file and writes JSON, which is UTF-8.
+    elements[_CHARACTER_SET] = RawDataElement(
+        _CHARACTER_SET, "CS", len(_UTF_8), _UTF_8, 0, is_implicit_VR=False, is_little_endian=True
+    )
+    return Dataset(elements)
+
+
+def _elements(tags: Mapping[str, Any]) -> dict[BaseTag, DataElement | RawDataElement]:
     # Filled before it becomes a Dataset, which would convert private elements when they are set.
     elements: dict[BaseTag, DataElement | RawDataElement] = {}
     for key, entry in tags.items():
@@ -49,7 +62,7 @@ def from_orthanc_tags(tags: Mapping[str, Any], keep: Callable[[int], bool] = lam
             elements[tag] = RawDataElement(
                 tag, vr, len(content), content, 0, is_implicit_VR=False, is_little_endian=True
             )
-    return Dataset(elements)
+    return elements
 
 
 def _tag(key: str) -> BaseTag:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import kopf
 
+from qsm_operator import command_line
 from qsm_operator.cluster import Cluster
 from qsm_operator.credentials import CredentialsError, find_credentials
 from qsm_operator.handlers import make_registry, make_settings
@@ -58,8 +59,12 @@ def main() -> None:
             sys.stdout.write(f"qsm-operator {version('qsm-operator')}\n")
         case ["run"]:
             _run()
+        case ["route", *_]:
+            sys.exit(command_line.run(sys.argv[1:]))
         case _:
-            sys.stderr.write("usage: qsm-operator run | version    (settings: QSM_OPERATOR_... in the environment)\n")
+            sys.stderr.write(
+                "usage: qsm-operator run | version | route test    (settings: QSM_OPERATOR_... in the environment)\n"
+            )
             sys.exit(EX_USAGE)
 
 

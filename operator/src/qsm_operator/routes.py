@@ -26,6 +26,10 @@ _SPEC = (
     "description", "paused", "order", "onMatch", "source", "match", "pipelines", "destinations", "execution", "job",
     "schedule",
 )  # fmt: skip
+_JOB = (
+    "retryLimit", "activeDeadlineSeconds", "deliveryDeadlineSeconds", "ttlSecondsAfterFinished", "suspend", "cleanup",
+)  # fmt: skip
+_HANDED_ON = {"destinations": list, "execution": dict, "schedule": dict, "job": dict}
 _MATCH = ("everything", "stations", "fieldStrengthTesla", "echoCount", "all", "any", "none")
 
 
@@ -91,6 +95,7 @@ class Route:
         on_match = spec.get("onMatch", "Stop")
         if on_match not in ("Stop", "Continue"):
             raise RouteError("spec.onMatch must be Stop or Continue")
+        _check_handed_on(spec)
         paused = spec.get("paused", False)
         if not isinstance(paused, bool):
             raise RouteError("spec.paused must be true or false")
@@ -242,6 +247,34 @@ def _answers(seen: Traits, criteria: Iterable[Criterion], *, hinders_where: bool
 
 def _holds(seen: Traits, criterion: Criterion) -> bool:
     return criterion.question.holds(seen.stated.get(criterion.tag, NOTHING))
+
+
+def _check_handed_on(spec: Mapping[str, Any]) -> None:
+    """What goes into the jobs word for word: its shape only, the schema of QSMJob judges the rest."""
+    pipelines = spec.get("pipelines")
+    if not isinstance(pipelines, list) or not pipelines:
+        raise RouteError("spec.pipelines needs at least one pipeline")
+    for number, entry in enumerate(pipelines):
+        field = f"spec.pipelines[{number}]"
+        if not isinstance(entry, Mapping):
+            raise RouteError(f"{field} must have a name")
+        known(entry, ("name", "parameters"), field)
+        text(entry, "name", field)
+        _check_parameters(entry.get("parameters"), f"{field}.parameters")
+    for name, kind in _HANDED_ON.items():
+        if not isinstance(spec.get(name, kind()), kind):
+            raise RouteError(f"spec.{name} must be {'a list' if kind is list else 'an object'}")
+    known(spec.get("job") or {}, _JOB, "spec.job")
+
+
+def _check_parameters(document: Any, field: str) -> None:
+    if document is None:
+        return
+    if not isinstance(document, list) or not all(isinstance(entry, Mapping) for entry in document):
+        raise RouteError(f"{field} must be a list of name and value")
+    for number, entry in enumerate(document):
+        text(entry, "name", f"{field}[{number}]")
+        text(entry, "value", f"{field}[{number}]")
 
 
 def _connection(spec: Mapping[str, Any]) -> str:
