@@ -35,7 +35,7 @@ def from_orthanc_tags(tags: Mapping[str, Any], keep: Callable[[int], bool] = lam
     ValueError
         If a key is no tag of the form `gggg,eeee`: it is the simplified JSON, or no tag JSON at all.
     """
-    elements = _elements(tags)
+    elements = _elements(tags, keep)
     if not elements:
         return Dataset()
     # Orthanc has read the text by the character set of the file and writes JSON, which is UTF-8.
@@ -45,7 +45,7 @@ def from_orthanc_tags(tags: Mapping[str, Any], keep: Callable[[int], bool] = lam
     return Dataset(elements)
 
 
-def _elements(tags: Mapping[str, Any]) -> dict[BaseTag, DataElement | RawDataElement]:
+def _elements(tags: Mapping[str, Any], keep: Callable[[int], bool]) -> dict[BaseTag, DataElement | RawDataElement]:
     # Filled before it becomes a Dataset, which would convert private elements when they are set.
     elements: dict[BaseTag, DataElement | RawDataElement] = {}
     for key, entry in tags.items():

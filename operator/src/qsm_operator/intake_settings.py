@@ -1,10 +1,12 @@
 """What the administrator decides about intake: environment in, frozen IntakeSettings out, read once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from qsm_operator.settings import SettingsError, read_into
 
+OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 FIRST_USER_METADATA, LAST_USER_METADATA = 1024, 65535
 """Numbers Orthanc leaves to its users."""
 
@@ -86,6 +88,11 @@ def read_intake_settings(environment: Mapping[str, str]) -> IntakeSettings:
         A variable has a value of the wrong kind or below what can work, or a ``QSM_INTAKE_`` variable is unknown.
     """
     found = read_into(IntakeSettings(), environment, "QSM_INTAKE_", _LOWEST)
+    if not found.namespace:
+        try:
+            found = replace(found, namespace=OWN_NAMESPACE.read_text().strip())
+        except OSError:
+            raise SettingsError("QSM_INTAKE_NAMESPACE must be set: this is no pod, which would have its own") from None
     if bool(found.tls_cert_file) != bool(found.tls_key_file):
         raise SettingsError("QSM_INTAKE_TLS_CERT_FILE and QSM_INTAKE_TLS_KEY_FILE stand together")
     if found.metadata_number > LAST_USER_METADATA - 2:

@@ -30,15 +30,14 @@ from qsm_operator.orthanc_answers import (
     table_of,
     word_of,
 )
-from qsm_operator.orthanc_session import (
-    Observer,
+from qsm_operator.orthanc_errors import (
     OrthancError,
     OrthancGarbledError,
     OrthancMissingError,
     OrthancRefusedError,
-    OrthancSession,
     OrthancUnavailableError,
 )
+from qsm_operator.orthanc_session import Observer, OrthancSession
 
 __all__ = [
     "Change",

@@ -34,6 +34,11 @@ class RouteBook:
         """Routes that watch this Orthanc."""
         return self._routes.get(connection, ())
 
+    @property
+    def all(self) -> tuple[Route, ...]:
+        """Every route that can be understood."""
+        return tuple(route for routes in self._routes.values() for route in routes)
+
     async def refresh(self) -> frozenset[str]:
         """List them; the connections whose routes are other ones now. Raises ApiError."""
         listing = await self._cluster.list("qsmroutes", self._namespace)
