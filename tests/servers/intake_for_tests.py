@@ -1,4 +1,4 @@
-"""A place where intake runs: a namespace of a real Kubernetes, a real Orthanc with the hint script, intake processes."""
+"""Where intake runs: a namespace of a real Kubernetes, a real Orthanc with the hint script, intake processes."""
 
 import copy
 import os
