@@ -5,7 +5,7 @@ import time
 
 import pytest
 from intake_for_tests import CONTENT, MARKER, STATE
-from orthanc_for_tests import USER
+from orthanc_for_tests import PASSWORD
 from scans_for_tests import uid, write_scan
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
@@ -300,4 +300,4 @@ def test_credentials_renewed_without_a_restart(site, tmp_path):
     assert not site.jobs()
     site.orthanc.connection(site.connections / "main")
     site.until_jobs(1, seconds=45)
-    assert USER not in site.replicas[0].log
+    assert PASSWORD not in site.replicas[0].log
