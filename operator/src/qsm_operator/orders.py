@@ -71,7 +71,11 @@ def instances_digest(sop_instance_uids: Iterable[str]) -> dict[str, Any]:
 
 
 def manifests(
-    series_instance_uids: Iterable[str], sop_instance_uids: Iterable[str], routes: Iterable[Route], server: str
+    series_instance_uids: Iterable[str],
+    sop_instance_uids: Iterable[str],
+    routes: Iterable[Route],
+    server: str,
+    revision: str = "",
 ) -> tuple[dict[str, Any], ...]:
     """The QSMJobs of one acquisition: one for each pipeline, in the order of the routes.
 
@@ -88,13 +92,15 @@ def manifests(
         Routes that took it, in the order they were asked.
     server
         As for `acquisition_key`.
+    revision
+        What tells the same instances with other content from those the first job was made for; empty for the first.
     """
     series = sorted(set(series_instance_uids))
     instances = instances_digest(sop_instance_uids)
     made: dict[str, dict[str, Any]] = {}
     for route in routes:
         for entry in route.spec.get("pipelines") or []:
-            manifest = _manifest(series, instances, route, entry, server)
+            manifest = _manifest(series, instances, route, entry, server, revision)
             made.setdefault(manifest["metadata"]["name"], manifest)
     return tuple(made.values())
 
@@ -128,10 +134,16 @@ def _subject(body: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _manifest(
-    series: Sequence[str], instances: Mapping[str, Any], route: Route, entry: Mapping[str, Any], server: str
+    series: Sequence[str],
+    instances: Mapping[str, Any],
+    route: Route,
+    entry: Mapping[str, Any],
+    server: str,
+    revision: str,
 ) -> dict[str, Any]:
     pipeline, parameters = str(entry["name"]), list(entry.get("parameters") or [])
     generation = [server, list(series), instances["sha256"], pipeline, _sorted_parameters(parameters)]
+    generation += [revision] if revision else []
     metadata: dict[str, Any] = {
         "name": f"qsm-{_hash(generation)}",
         "labels": {
