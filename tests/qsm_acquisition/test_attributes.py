@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRLittleEndian
 
-from qsm_acquisition import from_orthanc_tags
+from qsm_acquisition import from_orthanc_tags, is_needed
 from qsm_acquisition.attributes import NOTHING, Stated, stated
 from qsm_acquisition.elements import tag_of
 
@@ -142,6 +142,19 @@ def test_enhanced_images_say_it_in_their_functional_groups():
     for form in (ds, written(ds)):
         assert said("SliceThickness", form).numbers == {2.4}
         assert said("EffectiveEchoTime", form).numbers == {4.0}
+
+
+def test_what_is_kept_is_kept_in_every_functional_group():
+    averages = {"0018,9119": {"Type": "Sequence", "Value": [{"0018,0083": {"Type": "String", "Value": "2"}}]}}
+    tags = {
+        "5200,9229": {"Type": "Sequence", "Value": [averages | {"0018,9125": {"Type": "Sequence", "Value": [{}]}}]},
+        "0008,1030": {"Type": "String", "Value": "CANARY"},
+    }
+    wanted = tag_of("NumberOfAverages")
+    header = from_orthanc_tags(tags, lambda tag: is_needed(tag) or tag == wanted)
+    assert stated([header], wanted).numbers == {2.0}
+    assert "StudyDescription" not in header
+    assert "MRFOVGeometrySequence" not in header.SharedFunctionalGroupsSequence[0]
 
 
 @pytest.mark.parametrize("creator", ["GEMS_PARM_01", "SOMETHING_ELSE", None])
