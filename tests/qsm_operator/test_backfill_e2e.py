@@ -96,7 +96,7 @@ def test_what_was_found_is_here_afterwards_whole(site, capsys):
 
 
 def test_series_are_chosen_by_their_own_keys(site, capsys):
-    assert site.command("--match", "SeriesDescription=*series p", "--dry-run", "--json") == 0
+    assert site.command("--match", "SeriesDescription=*SERIES P", "--dry-run", "--json") == 0
     assert json.loads(capsys.readouterr().out)["series"] == 3
     assert site.command("--match", "StudyDescription=nothing*", "--dry-run", "--json") == 0
     assert json.loads(capsys.readouterr().out)["series"] == 0
