@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRLittleEndian
 
-from qsm_acquisition import from_orthanc_tags
+from qsm_acquisition import from_orthanc_tags, is_needed
 from qsm_acquisition.attributes import NOTHING, Stated, stated
 from qsm_acquisition.elements import tag_of
 
@@ -35,7 +35,12 @@ def header(**values) -> Dataset:
 
 
 def said(keyword: str, *headers: Dataset) -> Stated:
-    return stated(headers, tag_of(keyword))
+    return of(headers, tag_of(keyword))
+
+
+def of(headers, tag: int) -> Stated:
+    (found,) = stated(headers, [tag]).values()
+    return found
 
 
 def test_a_text_is_read_without_the_blanks_around_it():
@@ -96,7 +101,7 @@ def test_a_32_bit_number_is_read_as_it_was_meant():
     ds.EffectiveEchoTime = 4.6
     ds.add_new(0x00189073, "FD", 2.8)
     ds.add_new(0x00089459, "FL", 2.8)  # RecommendedDisplayFrameRateInFloat, a 32-bit number
-    assert stated([written(ds)], 0x00089459).numbers == {2.8}
+    assert of([written(ds)], 0x00089459).numbers == {2.8}
     assert said("EffectiveEchoTime", written(ds)).numbers == {4.6}
 
 
@@ -105,7 +110,7 @@ def test_a_32_bit_number_is_read_as_it_was_meant():
 def test_any_32_bit_number_is_read(value):
     ds = header()
     ds.add_new(0x00089459, "FL", value)
-    found = stated([written(ds)], 0x00089459)
+    found = of([written(ds)], 0x00089459)
     assert found.is_present
     assert len(found.numbers) == (0 if value != value or abs(value) == float("inf") else 1)  # noqa: PLR0124 - NaN
 
@@ -144,13 +149,26 @@ def test_enhanced_images_say_it_in_their_functional_groups():
         assert said("EffectiveEchoTime", form).numbers == {4.0}
 
 
+def test_what_is_kept_is_kept_in_every_functional_group():
+    averages = {"0018,9119": {"Type": "Sequence", "Value": [{"0018,0083": {"Type": "String", "Value": "2"}}]}}
+    tags = {
+        "5200,9229": {"Type": "Sequence", "Value": [averages | {"0018,9125": {"Type": "Sequence", "Value": [{}]}}]},
+        "0008,1030": {"Type": "String", "Value": "CANARY"},
+    }
+    wanted = tag_of("NumberOfAverages")
+    header = from_orthanc_tags(tags, lambda tag: is_needed(tag) or tag == wanted)
+    assert of([header], wanted).numbers == {2.0}
+    assert "StudyDescription" not in header
+    assert "MRFOVGeometrySequence" not in header.SharedFunctionalGroupsSequence[0]
+
+
 @pytest.mark.parametrize("creator", ["GEMS_PARM_01", "SOMETHING_ELSE", None])
 def test_private_elements_are_read_by_tag(creator):
     ds = Dataset()
     if creator:
         ds.add_new(0x00430010, "LO", creator)
     ds.add_new(0x00431012, "LO", "swan\\7")
-    assert {"swan", "7"} <= stated([written(ds)], 0x00431012).texts
+    assert {"swan", "7"} <= of([written(ds)], 0x00431012).texts
 
 
 def test_private_bytes_that_are_text_are_text_and_others_are_only_there():
@@ -158,8 +176,8 @@ def test_private_bytes_that_are_text_are_text_and_others_are_only_there():
     ds.add_new(0x00430010, "LO", "NOBODY_KNOWS")
     ds.add_new(0x00431070, "UN", b"swan ")
     ds.add_new(0x00431071, "UN", b"\x01\x00\xff\xfe")
-    assert stated([written(ds)], 0x00431070).texts == {"swan"}
-    assert stated([written(ds)], 0x00431071) == Stated(is_present=True)
+    assert of([written(ds)], 0x00431070).texts == {"swan"}
+    assert of([written(ds)], 0x00431071) == Stated(is_present=True)
 
 
 ELEMENTS = st.sampled_from(
@@ -185,7 +203,7 @@ def test_no_content_raises_or_warns(keyword, vr, content):
         ds = dcmread(BytesIO(raw), force=True)
     except Exception:  # noqa: BLE001 - what cannot be parsed at all never becomes a header
         return
-    stated([ds], tag_of(keyword))
+    of([ds], tag_of(keyword))
 
 
 @settings(deadline=None)

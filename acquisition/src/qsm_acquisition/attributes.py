@@ -7,7 +7,7 @@ elements. Nothing here raises or warns, whatever a header holds.
 import math
 import struct
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,22 +45,32 @@ class Stated:
 NOTHING = Stated()
 
 
-def stated(headers: Iterable[Dataset], tag: int) -> Stated:
-    """What these images say in one attribute, in any of them and in any of their frames.
+def stated(headers: Iterable[Dataset], tags: Collection[int]) -> dict[int, Stated]:
+    """What these images say in some attributes, in any of them and in any of their frames.
 
     Parameters
     ----------
     headers
         Headers of one acquisition, from files or from Orthanc's tags, in any order.
-    tag
-        Tag number. In enhanced images it is looked for in the image itself and in its functional groups.
+    tags
+        Tag numbers. In enhanced images they are looked for in the image itself and in its functional groups.
     """
-    found = NOTHING
+    found: dict[int, set[Stated]] = {tag: set() for tag in tags}
     for header in headers:
         encodings = _encodings(header)
         for place in _places(header):
-            found |= _in_one(place, tag, encodings)
-    return found
+            for tag in tags:
+                if tag in place:
+                    found[tag].add(_in_one(place, tag, encodings))
+    return {tag: _together(those) for tag, those in found.items()}
+
+
+def _together(those: Iterable[Stated]) -> Stated:
+    """All that several images say; there are few different ones, however many images."""
+    whole = NOTHING
+    for one in those:
+        whole |= one
+    return whole
 
 
 def _places(header: Dataset) -> Iterator[Dataset]:

@@ -20,7 +20,8 @@ from pydicom.tag import BaseTag
 _INTEGERS = {"US": "<H", "SS": "<h", "UL": "<L", "SL": "<l", "UV": "<Q", "SV": "<q", "US or SS": "<h"}
 _FLOATS = {"FL": "<f", "FD": "<d"}
 _CHARACTER_SET = BaseTag(0x00080005)
-_UTF_8 = b"ISO_IR 192"
+_UTF_8 = RawDataElement(_CHARACTER_SET, "CS", 10, b"ISO_IR 192", 0, is_implicit_VR=False, is_little_endian=True)
+_FUNCTIONAL_GROUPS = frozenset({BaseTag(0x52009229), BaseTag(0x52009230)})
 _DATA_URI = "data:application/octet-stream;base64,"
 
 
@@ -28,41 +29,42 @@ def from_orthanc_tags(tags: Mapping[str, Any], keep: Callable[[int], bool] = lam
     """Dataset from `{"0008,0060": {"Name": ..., "Type": "String", "Value": "MR"}, ...}`, sequences included.
 
     Elements that Orthanc cuts off (type TooLong, Null), that are no such record, or that are not to be kept (by tag,
-    in sequences too) are left out.
+    in sequences too) are left out. What is to be kept is kept in every functional group of an enhanced image.
 
     Raises
     ------
     ValueError
         If a key is no tag of the form `gggg,eeee`: it is the simplified JSON, or no tag JSON at all.
     """
-    elements = _elements(tags, keep)
-    if not elements:
-        return Dataset()
-    # Orthanc has read the text by the character set of the file and writes JSON, which is UTF-8.
-    elements[_CHARACTER_SET] = RawDataElement(
-        _CHARACTER_SET, "CS", len(_UTF_8), _UTF_8, 0, is_implicit_VR=False, is_little_endian=True
-    )
-    return Dataset(elements)
+    return _dataset(tags, keep, is_functional_group=False)
 
 
-def _elements(tags: Mapping[str, Any], keep: Callable[[int], bool]) -> dict[BaseTag, DataElement | RawDataElement]:
+def _dataset(tags: Mapping[str, Any], keep: Callable[[int], bool], *, is_functional_group: bool) -> Dataset:
     # Filled before it becomes a Dataset, which would convert private elements when they are set.
     elements: dict[BaseTag, DataElement | RawDataElement] = {}
     for key, entry in tags.items():
         tag = _tag(key)
-        if not isinstance(entry, Mapping) or not keep(tag):
+        if not isinstance(entry, Mapping):
             continue
-        value = entry.get("Value")
-        if entry.get("Type") == "Sequence" and isinstance(value, Sequence):
-            children = [from_orthanc_tags(item, keep) for item in value if isinstance(item, Mapping)]
-            elements[tag] = DataElement(tag, "SQ", DicomSequence(children))
-        elif entry.get("Type") in ("String", "Binary") and isinstance(value, str):
+        kind, value = entry.get("Type"), entry.get("Value")
+        if kind == "Sequence" and isinstance(value, Sequence) and (is_functional_group or keep(tag)):
+            children = [
+                _dataset(item, keep, is_functional_group=tag in _FUNCTIONAL_GROUPS)
+                for item in value
+                if isinstance(item, Mapping)
+            ]
+            if keep(tag) or any(children):
+                elements[tag] = DataElement(tag, "SQ", DicomSequence(children))
+        elif kind in ("String", "Binary") and isinstance(value, str) and keep(tag):
             vr = _vr(tag, str(entry.get("PrivateCreator", "")))
             vr, content = _encode(value, vr)
             elements[tag] = RawDataElement(
                 tag, vr, len(content), content, 0, is_implicit_VR=False, is_little_endian=True
             )
-    return elements
+    if elements:
+        # Orthanc has read the text by the character set of the file and writes JSON, which is UTF-8.
+        elements[_CHARACTER_SET] = _UTF_8
+    return Dataset(elements)
 
 
 def _tag(key: str) -> BaseTag:

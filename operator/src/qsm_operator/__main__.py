@@ -66,11 +66,11 @@ def main() -> None:
             _run()
         case ["intake"]:
             _intake()
-        case ["route", *_]:
+        case ["route" | "backfill", *_]:
             sys.exit(command_line.run(sys.argv[1:]))
         case _:
             sys.stderr.write(
-                "usage: qsm-operator run | intake | version | route test\n"
+                "usage: qsm-operator run | intake | version | route test | backfill\n"
                 "settings: QSM_OPERATOR_... and QSM_INTAKE_... in the environment\n"
             )
             sys.exit(EX_USAGE)

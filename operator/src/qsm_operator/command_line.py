@@ -1,4 +1,4 @@
-"""Verbs a person types: `route test`."""
+"""Verbs a person types: `route test` and `backfill`."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from qsm_acquisition import survey
-from qsm_operator import orders, rehearsal, rehearsal_output
+from qsm_operator import backfill_command, orders, rehearsal, rehearsal_output
 from qsm_operator.criteria import RouteError
 
 EX_OK, EX_USAGE, EX_CONFIG = 0, 64, 78
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     test.add_argument("images", metavar="DICOM", nargs="+", type=Path, help="DICOM files and folders")
     test.set_defaults(command=_route_test)
+    backfill_command.add_verb(verbs)
     return parser
 
 

@@ -158,6 +158,11 @@ def read_range(document: Any, field: str) -> Range:
     return Range(low, high)
 
 
+def tells_who(tag: int) -> bool:
+    """Whether an attribute tells who the patient is."""
+    return tag in {tag_for_keyword(keyword) for keyword in _IDENTITY}
+
+
 def known(document: Mapping[str, Any], fields: tuple[str, ...], field: str) -> None:
     """Refuse what nobody knows: a misspelt criterion would match too much.
 
@@ -232,6 +237,6 @@ def _tag(attribute: str, field: str) -> int:
             f"{field}.attribute is no DICOM keyword and no tag: write a keyword such as ProtocolName, "
             "or a tag such as 0018,1030"
         )
-    if tag in {tag_for_keyword(keyword) for keyword in _IDENTITY}:
+    if tells_who(tag):
         raise RouteError(f"{field}.attribute may not be an attribute that tells who the patient is")
     return tag

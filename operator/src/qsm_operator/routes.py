@@ -183,7 +183,7 @@ def traits(
         AE titles of the applications that sent the images, where known.
     """
     images = [headers[source] for source in acquisition.sources]
-    found = {tag: stated(images, tag) for tag in {*tags, _STATION_NAME}}
+    found = stated(images, {*tags, _STATION_NAME})
     return Traits(
         stated=found,
         stations=found[_STATION_NAME].texts | {sender.strip() for sender in senders if sender.strip()},
