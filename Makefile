@@ -76,6 +76,8 @@ demo: setup ## a simulated scan (or DICOM=folder) becomes a map, with a picture
 
 sync: setup ## rewrite the documents that are generated from code (a test compares them)
 	$(BIN)/python -c "from qsm_recon.report.schema import json_schema; print(json_schema(), end='')" > docs/report.schema.json
+	$(BIN)/python -c "from qsm_operator.metrics.table import markdown; print(markdown(), end='')" > docs/metrics.md
+	$(BIN)/python -m tools.dashboards
 
 lock: setup ## renew the hash-pinned requirements from the .in files
 	@for name in recon-cpu recon-gpu operator dev; do \
