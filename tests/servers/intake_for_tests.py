@@ -105,6 +105,8 @@ class IntakeSite:
         self.token_file = folder / "token"
         self.token_file.write_text(TOKEN)
         self.replicas = []
+        self.patience_seconds = 8.0
+        """How long a scan and what follows take, with room."""
         self.orthanc = OrthancServer(
             folder / "orthanc",
             plugins=(PYTHON_PLUGIN,) if hints else (),
