@@ -49,8 +49,8 @@ def main() -> None:
     parts = [
         "# Intake: figures",
         (
-            f"Written by `make bench-intake` (commit {machine.commit()}). Small acquisitions (3 echoes × 2 slices × 2, two "
-            "series); Orthanc, API server, etcd, two replicas of intake and the senders on one machine; `poll_seconds` 5."
+            f"Written by `make bench-intake` (commit {machine.commit()}). Small acquisitions (3 echoes, 2 slices, two "
+            "series); Orthanc, API server, etcd, two replicas of intake, senders: one machine; `poll_seconds` 5."
         ),
     ]
     with kubernetes_for_tests.running_cluster() as kubernetes, kubernetes.custom_resources():
@@ -187,7 +187,9 @@ def _chaos(kubernetes: Any, count: int, kill_seconds: float) -> str:
             ("from our own results", str(outcome.from_own_output)),
             ("seconds", f"{outcome.seconds:.0f}"),
         ]
-    told = f"Killed (`kill -9`) at random, each {kill_seconds:.0f} s or so: {kills}. `webhook`: Orthanc came back without it."
+    told = (
+        f"Killed (`kill -9`) at random, each {kill_seconds:.0f} s or so: {kills}. `webhook`: Orthanc came back without."
+    )
     return f"## Chaos\n\n{told}\n\n" + pages.table(("", "number"), rows)
 
 

@@ -93,16 +93,19 @@ class Site:
             return
         for pipeline in PIPELINES:
             self.intake.jobs_created.labels(pipeline).inc()
-            self._jobs.append({"pipeline": pipeline, "scanner": scanner, "created": self.now})
+            job = {"pipeline": pipeline, "scanner": scanner, "created": self.now, "extra": self.extra_seconds}
+            self._jobs.append(job)
 
     def _run(self) -> None:
         """Jobs end one after the other when their time has come; two machines share the work."""
         for job in list(self._jobs):
             if self.stands or not self.operator_up:
                 return
+            if "delivering" in job and self.pacs == "down":
+                continue
             wait = self.random.uniform(3, 12)
             start = max(job["created"] + wait, self._ready)
-            end = start + PIPELINES[job["pipeline"]] * self.random.uniform(0.85, 1.3) + self.extra_seconds
+            end = start + PIPELINES[job["pipeline"]] * self.random.uniform(0.85, 1.3) + job["extra"]
             if end > self.now:
                 return
             if not self.gpu and job["pipeline"] == "medi0-v1":
@@ -158,11 +161,14 @@ class Site:
     def _gauges(self) -> None:
         metrics, intake = self.metrics, self.intake
         counts: dict[str, int] = defaultdict(int)
-        for number, job in enumerate(self._jobs):
-            counts[self._state(job, number)] += 1
+        self._jobs.sort(key=lambda job: "delivering" not in job)
+        first = sum("delivering" in job for job in self._jobs)
+        states = [self._state(job, number - first) for number, job in enumerate(self._jobs)]
+        for state in states:
+            counts[state] += 1
         metrics.jobs.clear()
         for state in ACTIVE:
-            ages = [self.now - job["created"] for n, job in enumerate(self._jobs) if self._state(job, n) == state]
+            ages = [self.now - job["created"] for job, has in zip(self._jobs, states, strict=True) if has == state]
             metrics.jobs.labels("mri", state).set(len(ages))
             metrics.oldest.labels(state).set(max(ages, default=0.0))
         metrics.jobs.labels("mri", "Succeeded").set(200)

@@ -109,7 +109,7 @@ def test_a_slow_burn(tmp_path):
 
     found = fired(tmp_path, replay(Site(), 80, every_sixth, step=3 * MINUTE), 80, "3m")
     assert "QSMLatencyBudgetBurnsSlowly" in found
-    assert found <= {"QSMLatencyBudgetBurnsSlowly"}
+    assert found <= {"QSMLatencyBudgetBurnsSlowly", "QSMLatencyBudgetBurnsFast"}  # chance makes a bad hour, too
 
 
 def maps_of_weeks(days, shift_from=None):

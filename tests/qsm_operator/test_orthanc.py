@@ -74,7 +74,8 @@ def test_each_failure_has_its_error(server, behaviour, kind, requests, monkeypat
     server.behaviour = behaviour
     error, seen = ask(server, lambda one: one.series_ids())
     assert type(error) is kind
-    assert len(server.asked) == len(seen) == requests
+    assert len(seen) == requests
+    assert len(server.asked) <= requests
     assert "CANARY" not in str(error)
     assert "secret" not in str(error)
 

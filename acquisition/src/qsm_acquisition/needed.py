@@ -7,7 +7,7 @@ from qsm_acquisition.elements import tag_of
 
 _KEYWORDS = (
     "AcquisitionDateTime", "AcquisitionNumber", "AcquisitionTime", "BitsStored", "CodeValue", "Columns",
-    "ComplexImageComponent", "ContributingEquipmentSequence", "DiffusionBValue", "EchoNumbers",
+    "ComplexImageComponent", "ContributingEquipmentSequence", "DeviceSerialNumber", "DiffusionBValue", "EchoNumbers",
     "EchoPlanarPulseSequence", "EchoPulseSequence", "EchoTime", "EffectiveEchoTime", "FrameAcquisitionDateTime",
     "FrameContentSequence", "FrameOfReferenceUID", "FrameType", "ImageOrientationPatient", "ImagePositionPatient",
     "ImageType", "ImagesInAcquisition", "ImagingFrequency", "InstanceNumber", "InversionRecovery",
@@ -21,6 +21,7 @@ _KEYWORDS = (
     "ReceiveCoilName", "RescaleIntercept", "RescaleSlope", "RescaleType", "Rows", "SOPClassUID", "SOPInstanceUID",
     "SamplesPerPixel", "ScanningSequence", "SequenceName", "SequenceVariant", "SeriesInstanceUID",
     "SharedFunctionalGroupsSequence", "SmallestImagePixelValue", "SoftwareVersions", "SpecificCharacterSet",
+    "StationName",
     "StudyInstanceUID", "TemporalPositionIdentifier", "TemporalPositionIndex", "TransmitterFrequency",
 )  # fmt: skip
 _TAGS = frozenset(tag_of(keyword) for keyword in _KEYWORDS)

@@ -9,10 +9,11 @@ from importlib.metadata import version
 
 import kopf
 
-from qsm_operator import command_line
+from qsm_operator import command_line, status
 from qsm_operator.cluster import Cluster
 from qsm_operator.connections import ConnectionSettingsError
 from qsm_operator.credentials import CredentialsError, find_credentials
+from qsm_operator.expiry import expiries
 from qsm_operator.handlers import make_registry, make_settings
 from qsm_operator.hints import Hints, serve_hints
 from qsm_operator.intake_settings import IntakeSettings, read_intake_settings
@@ -37,6 +38,7 @@ async def operate(settings: Settings) -> None:
     metrics.build.labels(version("qsm-operator")).set(1)
     transport = HttpTransport(credentials, settings.request_timeout_seconds)
     work = Operating(settings, Cluster(transport, metrics.request), metrics)
+    work.measures.append(lambda: metrics.credentials_end(expiries(credentials)))
     server = await serve(work, settings.http_host, settings.http_port) if settings.http_port else None
     starting = asyncio.create_task(work.start())
     try:
@@ -66,11 +68,13 @@ def main() -> None:
             _run()
         case ["intake"]:
             _intake()
+        case ["status", *rest]:
+            sys.exit(status.run(rest))
         case ["route" | "backfill", *_]:
             sys.exit(command_line.run(sys.argv[1:]))
         case _:
             sys.stderr.write(
-                "usage: qsm-operator run | intake | version | route test | backfill\n"
+                "usage: qsm-operator run | intake | version | status | route test | backfill\n"
                 "settings: QSM_OPERATOR_... and QSM_INTAKE_... in the environment\n"
             )
             sys.exit(EX_USAGE)
@@ -93,6 +97,7 @@ async def take_in(settings: IntakeSettings) -> None:
     metrics.build.labels(version("qsm-operator")).set(1)
     transport = HttpTransport(credentials, settings.request_timeout_seconds)
     work = Intaking(settings, Cluster(transport, metrics.request), metrics)
+    work.measures.append(lambda: metrics.credentials_end(expiries(credentials) | work.expiries()))
     hints = Hints(settings, lambda: work.connections, work.hint, metrics)
     hints.check()
     await work.find_connections()

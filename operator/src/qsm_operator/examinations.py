@@ -75,7 +75,8 @@ class Verdict:
     series_id: str
     marker: Marker
     state: str
-    message: str = ""
+    scanner: str = ""
+    """Where it stands for a whole refusal, to be counted: the scanner's name for statistics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def judge(
         if short:
             state = waiting(Reason.INCOMPLETE, short)
             for one in own:
-                verdicts[one] = _verdict(by_id[one], study, Kind.WAITING, Reason.INCOMPLETE, state, short)
+                verdicts[one] = Verdict(one, _marker(by_id[one], study, Kind.WAITING, Reason.INCOMPLETE), state)
             continue
         order = _order(acquisition, own, by_id, headers, routes)
         if order.routes or order.is_revisit:
@@ -153,9 +154,12 @@ def judge(
         for one in own:
             marker = _marker(by_id[one], study, Kind.UNMATCHED, "-", routes_digest(routes))
             verdicts[one] = Verdict(one, marker, state)
-    for series_id, refusal in refusals.items():
+    counted: set[int] = set()
+    for series_id, refusal in sorted(refusals.items()):
         if series_id not in in_use:
-            verdicts[series_id] = _refused(by_id[series_id], study, refusal, may_wait=may_wait)
+            scanner = refusal.scanner or "unknown" if id(refusal) not in counted else ""
+            counted.add(id(refusal))
+            verdicts[series_id] = _refused(by_id[series_id], study, refusal, scanner, may_wait=may_wait)
     return Judgement(tuple(orders), tuple(verdicts[one] for one in sorted(verdicts)), study)
 
 
@@ -235,17 +239,13 @@ def _refusals(found: Iterable[Refusal], home: Mapping[str, str]) -> dict[str, Re
     return {series_id: max(entries, key=lambda entry: entry[:4])[4] for series_id, entries in counts.items()}
 
 
-def _refused(one: Seen, study: str, refusal: Refusal, *, may_wait: bool) -> Verdict:
+def _refused(one: Seen, study: str, refusal: Refusal, scanner: str, *, may_wait: bool) -> Verdict:
     if refusal.reason in NOT_YET and may_wait:
-        state = waiting(refusal.reason, refusal.message)
-        return _verdict(one, study, Kind.WAITING, refusal.reason, state, refusal.message)
+        marker = _marker(one, study, Kind.WAITING, refusal.reason)
+        return Verdict(one.state.id, marker, waiting(refusal.reason, refusal.message))
     said = refusal.message if refusal.reason is Reason.INCOMPLETE else ""
-    state = refused(refusal.reason, said)
-    return _verdict(one, study, Kind.REFUSED, refusal.reason, state, refusal.message)
-
-
-def _verdict(one: Seen, study: str, kind: Kind, reason: Reason, state: str, message: str) -> Verdict:
-    return Verdict(one.state.id, _marker(one, study, kind, reason), state, message)
+    marker = _marker(one, study, Kind.REFUSED, refusal.reason)
+    return Verdict(one.state.id, marker, refused(refusal.reason, said), scanner)
 
 
 def _marker(one: Seen, study: str, kind: Kind, reason: str, routes: str = "-") -> Marker:

@@ -129,7 +129,8 @@ class Following:
                 read = Cursor(row.seq, row_of(row))
                 rows[row.seq] = read.row
             saved = await self._save(saved, read, rows)
-            self._metrics.cursor_lag.labels(self._store.name.removeprefix("qsm-intake-")).set(read.seq - saved.seq)
+            end = read.seq if page.done else (await self._orthanc().last_change()).last
+            self._metrics.cursor_lag.labels(self._orthanc().name).set(max(0, end - saved.seq))
             if page.done or not page.rows:
                 self._metrics.cursor_read.labels(self._orthanc().name).set(time.time())
                 await asyncio.sleep(self._settings.poll_seconds)

@@ -6,6 +6,7 @@ likes: names are deterministic, and a marker in Orthanc tells what was concluded
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -130,6 +131,7 @@ class Intake:
         # Both moments are Orthanc's: its clock may differ from ours as it likes.
         now = await self.orthanc.now()
         age_seconds = (now - max(moments)).total_seconds()
+        self._metrics.last_image.labels(self.orthanc.name).set(time.time() - max(0.0, age_seconds))
         if self._settings.look_back_seconds and age_seconds > self._settings.look_back_seconds:
             return Look()
         enough_seconds = self._settings.settled_after_seconds
@@ -186,7 +188,8 @@ class Intake:
                 headers |= await reader.read(one.state)
             else:
                 marker = Marker(Kind.REFUSED, refusal.reason, one.ids, one.seen, "-")
-                await self._write(one, Verdict(one.state.id, marker, refused(refusal.reason)), found_by)
+                verdict = Verdict(one.state.id, marker, refused(refusal.reason), refusal.scanner or "unknown")
+                await self._write(one, verdict, found_by)
         # A large examination takes seconds: others are answered meanwhile.
         found = await asyncio.to_thread(lambda: orderable(survey(headers.items())))
         judgement = judge(
@@ -201,7 +204,7 @@ class Intake:
         fingerprints: list[str] = []
         for order in judgement.orders:
             own = [by_id[series_id] for series_id in order.series_ids]
-            names = await self._ordering.create(order, own, headers[order.acquisition.sources[0]])
+            names = await self._ordering.create(order, own)
             for one in own:
                 await self._write(one, done(order, one, names, judgement.study), found_by)
             fingerprints += order.series_ids
@@ -250,9 +253,9 @@ class Intake:
         now = verdict.marker
         if before is not None and (before.kind, before.reason, before.ids) == (now.kind, now.reason, now.ids):
             return
-        if now.kind is Kind.REFUSED:
-            self._metrics.refused.labels(now.reason).inc()
-            logger.info("a series is not reconstructed", extra={"reason": str(now.reason)})
+        if now.kind is Kind.REFUSED and verdict.scanner:
+            self._metrics.refuse(verdict.scanner, now.reason)
+            logger.info("images are not reconstructed", extra={"reason": str(now.reason), "scanner": verdict.scanner})
         elif now.kind is Kind.UNMATCHED:
             self._metrics.unmatched.inc()
             logger.info("no QSMRoute takes a complete acquisition", extra={"reason": "NoRoute"})

@@ -19,6 +19,7 @@ from qsm_operator.connections import (
     orthanc_connections,
     read_orthanc,
 )
+from qsm_operator.expiry import file_end
 from qsm_operator.following import Following
 from qsm_operator.intake import Intake, Look
 from qsm_operator.intake_cursor import CursorStore
@@ -91,6 +92,8 @@ class Intaking:
         self._found_by: dict[Key, str] = {}
         self._waiting: dict[Key, float] = {}
         self._complained_at: dict[str, float] = {}
+        self.measures: list[Callable[[], None]] = []
+        """What else to do when the metrics are read."""
         self._workers: list[asyncio.Task[None]] = []
         self._others: list[asyncio.Task[None]] = []
 
@@ -283,6 +286,19 @@ class Intaking:
         self.metrics.waiting.set(len(self._waiting))
         oldest = min(self._waiting.values(), default=None)
         self.metrics.waiting_oldest.set(time.monotonic() - oldest if oldest is not None else 0.0)
+
+        for measure in self.measures:
+            measure()
+
+    def expiries(self) -> dict[str, float]:
+        """Unix time at which our certificates end: the receiver's, and those of the connections."""
+        files = {"hints_certificate": self.settings.tls_cert_file or None}
+        for name in sorted(self.sources):
+            folder = Path(self.settings.connections_dir) / name
+            files[f"{name}_client_certificate"] = str(folder / "tls.crt")
+            files[f"{name}_ca_certificate"] = str(folder / "ca.crt")
+        ends = {name: file_end(file) for name, file in files.items()}
+        return {name: end for name, end in ends.items() if end is not None}
 
     def health(self) -> str:
         """What is wrong with us; empty where nothing is. That Orthanc or the API server is away is not our fault."""

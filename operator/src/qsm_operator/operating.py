@@ -41,6 +41,8 @@ class Operating:
             settings, cluster, self.store, self.queue, self.turns, metrics, lambda: datetime.now(UTC)
         )
         self.is_ready = False
+        self.measures: list[Callable[[], None]] = []
+        """More to be measured whenever metrics are read."""
         self._synced = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -143,6 +145,8 @@ class Operating:
         self.metrics.queue_oldest.set(self.queue.oldest_seconds)
         self.metrics.turns_waiting.set(self.turns.waiting)
         measure_jobs(self.metrics, self.store, datetime.now(UTC))
+        for measure in self.measures:
+            measure()
 
     def health(self) -> str:
         """What is wrong with us; empty where nothing is. That the API server is away is not our fault."""

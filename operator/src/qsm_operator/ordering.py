@@ -5,9 +5,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pydicom.dataset import Dataset
-
-from qsm_acquisition.elements import text
 from qsm_operator.cluster import ApiError, Cluster
 from qsm_operator.contents import fingerprint
 from qsm_operator.examinations import Order, Seen
@@ -41,7 +38,7 @@ class Ordering:
         self._cluster, self._routes, self._settings, self._metrics = cluster, routes, settings, metrics
         self._wall_clock = wall_clock
 
-    async def create(self, order: Order, own: list[Seen], header: Dataset) -> tuple[str, ...]:
+    async def create(self, order: Order, own: list[Seen]) -> tuple[str, ...]:
         """See to it that the jobs of an order exist; their names. Raises ApiError, OrthancError."""
         key = acquisition_key(self.orthanc.name, order.acquisition.series_instance_uids)
         before = tuple(name for one in own[:1] for name in names_in(self._said(one.state, 0, STATE_NAME)))
@@ -72,7 +69,7 @@ class Ordering:
                 )
         if is_new:
             self._routes.took(order.routes, self._wall_clock())
-            self._count_complete(own, header)
+            self._count_complete(own, order.acquisition.scanner)
         return (*(name for name in before if order.is_revisit and name not in names), *names)
 
     async def _create_one(self, manifest: Mapping[str, Any]) -> bool:
@@ -110,13 +107,8 @@ class Ordering:
     def _said(self, state: SeriesState, offset: int, name: str) -> str | None:
         return of_name(state.metadata, self._settings.metadata_number + offset, name)
 
-    def _count_complete(self, own: Iterable[Seen], header: Dataset) -> None:
-        self._metrics.acquisitions.labels(scanner_of(header), "complete").inc()
+    def _count_complete(self, own: Iterable[Seen], scanner: str) -> None:
+        self._metrics.complete(scanner)
         moments = [one.state.last_update for one in own if one.state.last_update is not None]
         if moments:
             self._metrics.image_to_job.observe(max(0.0, (self._wall_clock() - max(moments)).total_seconds()))
-
-
-def scanner_of(header: Dataset) -> str:
-    """Vendor and model, for a metric; both are free of identity."""
-    return " ".join(part for part in (text(header, "Manufacturer"), text(header, "ManufacturerModelName")) if part)

@@ -1,5 +1,7 @@
 """What every program of ours tells of itself: which it is, its requests to Kubernetes, its credentials, its process."""
 
+from collections.abc import Mapping
+
 from prometheus_client import ProcessCollector
 
 from qsm_operator.metrics.declaring import Declaring
@@ -34,6 +36,11 @@ class Health:
             "credential",
             most=12,
         )
+
+    def credentials_end(self, ends: Mapping[str, float]) -> None:
+        """Note when credentials end, Unix time by name."""
+        for name, end in ends.items():
+            self.credential_expiry.labels(name).set(end)
 
     def request(self, verb: str, resource: str, code: str, seconds: float) -> None:
         """Note a request to the API server."""

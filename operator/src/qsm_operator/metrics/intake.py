@@ -25,7 +25,7 @@ class IntakeMetrics(Health):
         )
         self.acquisitions = declare.counter(
             "qsm_intake_acquisitions_total",
-            "Acquisitions that were decided about: complete, refused, or ignored as nothing that is reconstructed here.",
+            "Acquisitions that were decided about: complete, refused, or ignored as nothing to reconstruct.",
             "scanner",
             "outcome",
             most=160,
@@ -94,7 +94,7 @@ class IntakeMetrics(Health):
         self.acquisitions.labels(scanner, "complete").inc()
 
     def refuse(self, scanner: str, reason: str) -> None:
-        """An acquisition cannot be reconstructed. What nobody meant to be reconstructed is no refusal to worry about."""
+        """An acquisition cannot be reconstructed. What nobody meant to be is ignored: no reason to worry."""
         self.refused.labels(reason).inc()
         self.acquisitions.labels(scanner, "ignored" if reason in IGNORED else "refused").inc()
 
