@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 # More words for accuracy, reproducibility, bench, e.g. ARGS=--full or ARGS="--recipes fast-v1".
 ARGS ?=
 
-.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy reproducibility bench check demo sync lock clean tools
+.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy reproducibility bench bench-intake check demo sync lock clean tools
 
 help: ## list the verbs
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-15s\033[0m %s\n", $$1, $$2}'
@@ -71,11 +71,16 @@ reproducibility: setup ## the same head measured differently -> docs/reproducibi
 bench: setup ## seconds and memory per stage -> docs/performance.md
 	$(BIN)/python -m benchmarks.bench --backend $(or $(BACKEND),cpu) $(ARGS)
 
+bench-intake: setup ## from Orthanc's event to the QSMJob; 1,000 acquisitions in chaos -> docs/intake-figures.md
+	PYTHONPATH=acquisition/src:recon-image/src:operator/src:. $(BIN)/python -m benchmarks.intake $(ARGS)
+
 demo: setup ## a simulated scan (or DICOM=folder) becomes a map, with a picture
 	@tools/demo "$(BIN)" "$(DICOM)"
 
 sync: setup ## rewrite the documents that are generated from code (a test compares them)
 	$(BIN)/python -c "from qsm_recon.report.schema import json_schema; print(json_schema(), end='')" > docs/report.schema.json
+	$(BIN)/python -c "from qsm_operator.metrics.table import markdown; print(markdown(), end='')" > docs/metrics.md
+	$(BIN)/python -m tools.dashboards
 
 lock: setup ## renew the hash-pinned requirements from the .in files
 	@for name in recon-cpu recon-gpu operator dev; do \

@@ -64,6 +64,7 @@ def test_a_request_becomes_a_delivered_result_and_a_report(ask, tmp_path):
     }
     assert report["stageSeconds"]["inversion"] > 0
     assert report["metrics"]["mask_volume_ml"] > 500
+    assert report["scanner"].startswith("siemens ")
     for place in ("results", "second"):
         assert len(list((tmp_path / place / "dicom" / "chi").iterdir())) == 40
     assert not any((tmp_path / "scratch").iterdir())

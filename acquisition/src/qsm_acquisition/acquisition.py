@@ -47,6 +47,8 @@ class Acquisition:
     is_3d: bool
     warnings: tuple[str, ...] = ()
     """Codes with a sentence each, e.g. 'ThinSlab: ...'."""
+    scanner: str = ""
+    """Name of the device for statistics (`scanners`): it can neither identify anybody nor be looked up."""
     duplicates_ignored: int = 0
     """Instances that repeat another with the same SOPInstanceUID (their pixels are compared when read)."""
     duplicates: tuple[tuple[str, str], ...] = ()

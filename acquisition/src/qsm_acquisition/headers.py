@@ -15,6 +15,7 @@ from qsm_acquisition.elements import first_item, has, items, number, numbers, pr
 from qsm_acquisition.frames import Component, Rescale, Vendor
 from qsm_acquisition.geometry import Vector, is_orientation
 from qsm_acquisition.refusals import Reason
+from qsm_acquisition.scanners import scanner_of
 from qsm_acquisition.vendors import VendorDialect, dialect_of
 from qsm_acquisition.vendors.dialect import LETTERS
 
@@ -91,6 +92,7 @@ class Instance:
     field_strength_t: float | None
     dimension: Dimension
     software_versions: str
+    scanner: str
     images: tuple[Image, ...]
     faults: tuple[Fault, ...]
     header: Dataset
@@ -131,6 +133,11 @@ def describe(source: str, header: Dataset) -> Instance:
         dimension=_dimension(header),
         software_versions=" ".join(
             part for part in (text(header, "ManufacturerModelName"), text(header, "SoftwareVersions")) if part
+        ),
+        scanner=scanner_of(
+            dialect.vendor,
+            text(header, "ManufacturerModelName"),
+            text(header, "DeviceSerialNumber") or text(header, "StationName"),
         ),
         images=images,
         faults=tuple(faults),

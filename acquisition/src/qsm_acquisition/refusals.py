@@ -54,3 +54,5 @@ class Refusal:
     """Number of instances (files) concerned."""
     sources: tuple[str, ...] = ()
     """The caller's names of those instances, sorted; a path may hold a name, so this is not for messages."""
+    scanner: str = ""
+    """Name of the device for statistics, where the images say it."""

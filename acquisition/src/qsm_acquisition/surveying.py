@@ -115,7 +115,8 @@ def _refusal(reason: Reason, message: str, instances: Iterable[Instance], heap: 
         source for instance in instances for source in (instance.source, *heap.repeats.get(instance.source, ()))
     )
     uids = sorted({instance.series_instance_uid for instance in instances if instance.series_instance_uid})
-    return Refusal(reason, message, tuple(uids), len(sources), tuple(sources))
+    scanner = min((instance.scanner for instance in instances), default="")
+    return Refusal(reason, message, tuple(uids), len(sources), tuple(sources), scanner)
 
 
 def _acquisition(family: Family, heap: Heap) -> Acquisition:
@@ -133,6 +134,7 @@ def _acquisition(family: Family, heap: Heap) -> Acquisition:
         frame_of_reference_uid=instance.frame_of_reference_uid,
         vendor=instance.dialect.vendor,
         software_versions=instance.software_versions,
+        scanner=instance.scanner,
         echo_times_s=tuple(round(time * 1e-3, 9) for time in matrix.echo_times_ms),
         components=frozenset(matrix.components),
         cells={cell: _frame(images[0], cell[2], family) for cell, images in sorted(matrix.cells.items())},

@@ -100,10 +100,12 @@ class Intake:
             self._stable_as.move_to_end(series_id)
             if len(self._stable_as) > _REMEMBERED:
                 self._stable_as.popitem(last=False)
-        return await self.look_at_study(state.study_id, found_by)
+        return await self.look_at_study(state.study_id, found_by, state if found_by != "scan" else None)
 
-    async def look_at_study(self, study_id: str, found_by: str = "scan") -> Look:
+    async def look_at_study(self, study_id: str, found_by: str = "scan", told: SeriesState | None = None) -> Look:
         """Look at an examination. Two looks at one never overlap in one program; across replicas that is harmless.
+
+        `told`: the series of which Orthanc said just now that it is stable.
 
         Raises
         ------
@@ -113,14 +115,14 @@ class Intake:
         lock = self._locks.setdefault(study_id, asyncio.Lock())
         try:
             async with lock:
-                return await self._look(study_id, found_by)
+                return await self._look(study_id, found_by, told)
         except OrthancMissingError:
             return Look()  # it, or a part of it, was deleted while we looked: what is left has its own events
         finally:
             if not lock.locked():
                 self._locks.pop(study_id, None)
 
-    async def _look(self, study_id: str, found_by: str) -> Look:
+    async def _look(self, study_id: str, found_by: str, told: SeriesState | None) -> Look:
         found = [one for one in await self.orthanc.series_of_study(study_id) if one.modality in _MR]
         moments = [one.last_update for one in found if one.last_update is not None]
         if not moments:
@@ -130,18 +132,21 @@ class Intake:
         age_seconds = (now - max(moments)).total_seconds()
         if self._settings.look_back_seconds and age_seconds > self._settings.look_back_seconds:
             return Look()
+        enough_seconds = self._settings.settled_after_seconds
+        if told is not None and told.is_stable and told.last_update is not None:
+            # So old must an image be here for its series to be stable; what is older needs no event of its own.
+            enough_seconds = min(enough_seconds, (now - told.last_update).total_seconds())
         again: list[float] = []
         read: list[Seen] = []
         for one in found:
-            wait_seconds = self._settles_after(one, now)
+            seen = Seen(one, read_marker(self._said(one, 1, MARKER_NAME)))
+            wait_seconds = self._settles_after(seen, now, enough_seconds)
             if wait_seconds is None:
                 await self._mark_received(one)
             elif wait_seconds > 0:
                 again.append(wait_seconds)
-            else:
-                seen = Seen(one, read_marker(self._said(one, 1, MARKER_NAME)))
-                if not (seen.is_unchanged and seen.marker is not None and seen.marker.is_intrinsic):
-                    read.append(seen)
+            elif not (seen.is_unchanged and seen.marker is not None and seen.marker.is_intrinsic):
+                read.append(seen)
         routes = self._routes.of(self.orthanc.name)
         study = digest(one.seen for one in read)
         left_seconds = self._settings.incomplete_deadline_seconds - max(0.0, age_seconds)
@@ -155,18 +160,18 @@ class Intake:
             again.append(left_seconds + 1.0)
         return Look(study_id, min(again, default=None), max(0.0, age_seconds) if waits else None, fingerprints)
 
-    def _settles_after(self, one: SeriesState, now: datetime) -> float | None:
+    def _settles_after(self, seen: Seen, now: datetime, enough_seconds: float) -> float | None:
         """Seconds until a series counts as stable: 0 for now, none where only an event or a scan can tell.
 
         After a restart Orthanc says of every series that it is stable, even where the sender is in the middle of it:
         without an event, only time tells.
         """
+        one = seen.state
         if not one.is_stable:
             return None
-        if self._stable_as.get(one.id) == Seen(one, None).seen or one.last_update is None:
+        if seen.is_unchanged or self._stable_as.get(one.id) == seen.seen or one.last_update is None:
             return 0.0
-        age_seconds = max(0.0, (now - one.last_update).total_seconds())
-        return max(0.0, self._settings.settled_after_seconds - age_seconds)
+        return max(0.0, enough_seconds - max(0.0, (now - one.last_update).total_seconds()))
 
     async def _judge(
         self, read: list[Seen], routes: tuple[Route, ...], age_seconds: float, found_by: str

@@ -1,28 +1,37 @@
-"""What the gauges say of all QSMJobs as they are now; done when they are read."""
+"""What the gauges say of all QSMJobs as they are now; done when they are read, in one pass over all of them."""
 
 from collections import Counter
 from datetime import datetime
 
 from qsm_operator.conditions import Active
 from qsm_operator.metrics import Metrics
+from qsm_operator.resources import QSMJob
 from qsm_operator.store import Store
 
 _WAITS = frozenset({"New", *map(str, Active)} - {str(Active.SUSPENDED)})
+"""States in which a job that grows old is worth a look; held on purpose it may."""
 
 
 def measure_jobs(metrics: Metrics, store: Store, now: datetime) -> None:
     """Set every gauge that is a count or an age of QSMJobs, attempts or deliveries."""
     counts: Counter[tuple[str, str]] = Counter()
-    oldest: dict[str, float] = dict.fromkeys(sorted(_WAITS), 0.0)
+    oldest = dict.fromkeys(sorted(_WAITS), 0.0)
     pending: Counter[str] = Counter()
-    for (namespace, _), job in store.qsmjobs.items():
-        state = job.state
-        counts[namespace, state] += 1
+    waits: dict[str, list[float]] = {"GPU": [], "CPU": []}
+    for key, job in store.qsmjobs.items():
+        status, state = _answer(job)
+        counts[key[0], state] += 1
+        if status in {"True", "False"}:
+            continue
         if state in oldest:
             oldest[state] = max(oldest[state], (now - job.created).total_seconds())
-        if not job.is_finished:
-            for entry in job.status.get("deliveries") or []:
-                pending[entry["destination"]] += entry.get("state") == "Pending"
+        pending.update(
+            entry["destination"] for entry in job.status.get("deliveries") or [] if entry.get("state") == "Pending"
+        )
+        since = [pod.unschedulable_since for pod in store.pods_of(key) if pod.is_live and pod.unschedulable_since]
+        backend = str(job.status.get("backend", ""))
+        if since and backend in waits:
+            waits[backend].append((now - min(since)).total_seconds())
     metrics.jobs.clear()
     for (namespace, state), count in counts.items():
         metrics.jobs.labels(namespace, state).set(count)
@@ -31,18 +40,14 @@ def measure_jobs(metrics: Metrics, store: Store, now: datetime) -> None:
     metrics.delivery.pending.clear()
     for destination, count in pending.items():
         metrics.delivery.pending.labels(destination).set(count)
-    _measure_waits(metrics, store, now)
+    for backend, seconds_each in waits.items():
+        metrics.unschedulable.labels(backend).set(len(seconds_each))
+        metrics.unschedulable_oldest.labels(backend).set(max(seconds_each, default=0.0))
 
 
-def _measure_waits(metrics: Metrics, store: Store, now: datetime) -> None:
-    waits: dict[str, list[float]] = {"GPU": [], "CPU": []}
-    for key, job in store.qsmjobs.items():
-        if job.is_finished:
-            continue
-        since = [pod.unschedulable_since for pod in store.pods_of(key) if pod.is_live and pod.unschedulable_since]
-        backend = str(job.status.get("backend", ""))
-        if since and backend in waits:
-            waits[backend].append((now - min(since)).total_seconds())
-    for backend, seconds in waits.items():
-        metrics.unschedulable.labels(backend).set(len(seconds))
-        metrics.unschedulable_oldest.labels(backend).set(max(seconds, default=0.0))
+def _answer(job: QSMJob) -> tuple[str, str]:
+    """Status and reason of Complete. A plain loop: this runs for every QSMJob there is, at every scrape."""
+    for condition in job.status.get("conditions") or ():
+        if condition.get("type") == "Complete":
+            return condition.get("status", ""), condition.get("reason", "New")
+    return "", "New"

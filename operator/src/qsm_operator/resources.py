@@ -159,13 +159,6 @@ class QSMJob:
         return conditions.is_finished(self.status.get("conditions") or [])
 
     @property
-    def state(self) -> str:
-        """Reason of the condition Complete; New where nobody has looked at it yet."""
-        return str(
-            (conditions.find(self.status.get("conditions") or [], conditions.Type.COMPLETE) or {}).get("reason", "New")
-        )
-
-    @property
     def attempts(self) -> tuple[Attempt, ...]:
         """The attempts the status lists, oldest first."""
         return tuple(Attempt.from_status(entry) for entry in self.status.get("attempts") or [])

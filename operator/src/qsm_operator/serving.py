@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 from qsm_operator.metrics.health import Health
 
@@ -41,9 +41,11 @@ async def serve(work: Served, host: str, port: int) -> web.AppRunner:
         text = "ok" if work.is_ready else "has not listed everything yet"
         return web.Response(text=text, status=200 if work.is_ready else 503)
 
-    async def metrics(_: web.Request) -> web.Response:
+    async def metrics(request: web.Request) -> web.Response:
         work.measure()
-        return web.Response(body=generate_latest(work.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        # OpenMetrics where it is asked for: only there do exemplars fit.
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(work.metrics.registry), headers={"Content-Type": content_type})
 
     application = web.Application()
     application.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])

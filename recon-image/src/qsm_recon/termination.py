@@ -32,6 +32,7 @@ def of_success(report: dict[str, Any], destinations: tuple[str, ...]) -> dict[st
             made.append({"kind": kind, "seriesInstanceUID": uid, "instances": len(files)})
     quality = {name: value for name, value in report["quality"].items() if isinstance(value, int | float)}
     return {
+        **({"scanner": report["scan"]["device"]} if report["scan"].get("device") else {}),
         "outputs": [{**output, "destination": name} for name in destinations for output in made],
         "metrics": {name: round(float(value), 6) for name, value in quality.items()},
         "stageSeconds": {stage["stage"]: round(stage["seconds"], 3) for stage in report["stages"]},

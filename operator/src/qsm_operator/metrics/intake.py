@@ -4,6 +4,9 @@ from qsm_operator.metrics.health import Health
 
 _LATE = (1, 2, 5, 10, 15, 30, 60, 120, 300, 900, 3600, 14400)
 
+IGNORED = frozenset({"NoImages", "NotAnImage", "NotGradientEcho", "Derived", "OwnResult", "Localizer"})
+"""Reasons that every examination gives: its other series. The rest tells of a protocol or a sender to repair."""
+
 
 class IntakeMetrics(Health):
     """The metrics of one intake program, in a registry of its own."""
@@ -22,13 +25,13 @@ class IntakeMetrics(Health):
         )
         self.acquisitions = declare.counter(
             "qsm_intake_acquisitions_total",
-            "Acquisitions that were decided about; outcome is complete or refused.",
+            "Acquisitions that were decided about: complete, refused, or ignored as nothing that is reconstructed here.",
             "scanner",
             "outcome",
-            most=110,
+            most=160,
         )
         self.refused = declare.counter(
-            "qsm_intake_refused_total", "Acquisitions and series that were refused.", "reason", most=60
+            "qsm_intake_refused_total", "Acquisitions that were refused or ignored.", "reason", most=60
         )
         self.unmatched = declare.total("qsm_intake_unmatched_total", "Complete acquisitions that no QSMRoute wants.")
         self.jobs_created = declare.counter(
@@ -85,6 +88,15 @@ class IntakeMetrics(Health):
         self.last_scan = declare.gauge(
             "qsm_intake_scan_last_success_timestamp_seconds", "When the last good scan ended.", "connection", most=16
         )
+
+    def complete(self, scanner: str) -> None:
+        """An acquisition is complete and can be reconstructed."""
+        self.acquisitions.labels(scanner, "complete").inc()
+
+    def refuse(self, scanner: str, reason: str) -> None:
+        """An acquisition cannot be reconstructed. What nobody meant to be reconstructed is no refusal to worry about."""
+        self.refused.labels(reason).inc()
+        self.acquisitions.labels(scanner, "ignored" if reason in IGNORED else "refused").inc()
 
     def orthanc(self, op: str, code: str, seconds: float) -> None:
         """Note a request to Orthanc."""

@@ -71,7 +71,7 @@ LABELS: Mapping[str, Label] = {
     "verb": Label("HTTP method", ("GET", "POST", "PATCH", "PUT", "DELETE")),
     "resource": Label("kind of Kubernetes object, in the plural", most=16),
     "found_by": Label("what led intake to it", ("hint", "changes", "scan")),
-    "outcome": Label("what became of an acquisition", ("complete", "refused")),
+    "outcome": Label("what became of an acquisition", ("complete", "refused", "ignored")),
     "credential": Label("which credential", most=12),
     "version": Label("version of the program", most=2),
 }

@@ -24,6 +24,7 @@ def of_acquisition(acquisition: Acquisition) -> dict[str, Any]:
     return {
         "vendor": str(acquisition.vendor),
         "scanner": acquisition.software_versions,
+        "device": acquisition.scanner,
         "components": sorted(str(component) for component in acquisition.components),
         "series": len(acquisition.series_instance_uids),
         "images": len(acquisition.cells),

@@ -48,6 +48,9 @@ class ScanPart(_Part):
     bipolar_readout: bool
     vendor: str | None = None
     scanner: str | None = None
+    """Model and software as the header states them."""
+    device: str | None = None
+    """Vendor, model and a short hash of the device; also the label `scanner` of metrics."""
     components: list[str] | None = None
     series: PositiveInt | None = None
     images: PositiveInt | None = None

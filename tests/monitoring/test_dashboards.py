@@ -1,0 +1,115 @@
+"""Every panel of every dashboard shows something, asked of a real Prometheus full of our own metrics."""
+
+import json
+import re
+
+import pytest
+from prometheus_for_tests import BEGIN, LEVELS, Prometheus
+from promtool_for_tests import alerts
+from site_for_tests import HOUR, MINUTE, Site, replay
+
+from tools.dashboards import PAGES
+from tools.dashboards.__main__ import FOLDER, text_of
+
+DAYS = 6
+STEP = 3 * MINUTE
+NOW = BEGIN + DAYS * 24 * HOUR - STEP
+
+GRAFANA = {"$__rate_interval": "12m", "$__range": "1d", "$scanner": ".*", "$pipeline": ".*"}
+"""What Grafana puts in place of its own words."""
+
+PANELS = [(page, box) for page in PAGES for _, boxes in page.rows for box in boxes]
+QUERIES = [(page, box, query.expr) for page, box in PANELS for query in box.queries]
+UNITS = {"short", "s", "percentunit", "bytes", "Bps", "reqps", "ops", "ppb", "mlitre"}
+
+
+def traffic():
+    """Six days in which everything happens a little, so that no panel has a reason to be empty."""
+
+    def now_and_then(site):
+        day, hour = divmod(site.now / HOUR, 24)
+        site.fallback_share, site.failed_share = 0.1, 0.05
+        site.pacs = "down" if day == 4 and 3 <= hour < 4 else "up"
+        site.store_reason = "StoreUnavailable" if day == 5 and 3 <= hour < 3.2 else ""
+
+    series = replay(Site(), 24 * DAYS, now_and_then, step=STEP)
+    for job in ("operator", "intake"):
+        own = (("instance", f"{job}-0"), ("job", job))
+        steps = range(DAYS * 24 * HOUR // STEP)
+        series["process_resident_memory_bytes", own] = [1.2e8 for _ in steps]
+        series["process_cpu_seconds_total", own] = [0.02 * STEP * number for number in steps]
+    return series
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory):
+    server = Prometheus(tmp_path_factory.mktemp("prometheus"))
+    server.fill(traffic(), STEP)
+    for _ in range(LEVELS):
+        with server:
+            server.back_fill_rules(NOW)
+    with server:
+        yield server
+
+
+@pytest.mark.e2e
+def test_no_panel_is_empty_and_no_query_fails(prometheus):
+    empty = []
+    for page, box, expr in QUERIES:
+        for word, value in GRAFANA.items():
+            expr = expr.replace(word, value)  # noqa: PLW2901 - the query as Grafana sends it
+        if box.kind in {"stat", "bars", "table"}:
+            found = prometheus.ask("query", query=expr, time=NOW)["result"]
+            values = [sample["value"][1] for sample in found]
+        else:
+            found = prometheus.ask("query_range", query=expr, start=NOW - 2 * 86400, end=NOW, step=720)["result"]
+            values = [value for line in found for _, value in line["values"]]
+        if not [value for value in values if value != "NaN"]:
+            empty.append(f"{page.title}: {box.title}: {expr}")
+    assert empty == []
+
+
+@pytest.mark.e2e
+def test_choices_at_the_top_of_a_page_offer_something(prometheus):
+    for page in PAGES:
+        for variable in page.variables:
+            metric, label = re.fullmatch(r"label_values\((.+), (\w+)\)", variable.query).groups()
+            found = prometheus.ask(f"label/{label}/values", **{"match[]": metric, "start": BEGIN, "end": NOW})
+            assert len(found) >= 2, (page.title, variable.name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.uid)
+def test_the_files_are_those_of_the_code(page):
+    assert (FOLDER / f"{page.uid}.json").read_text() == text_of(page), "run `make sync`"
+
+
+def test_there_are_no_other_files():
+    assert {file.stem for file in FOLDER.glob("*.json")} == {page.uid for page in PAGES}
+
+
+@pytest.mark.parametrize(("page", "box"), PANELS, ids=lambda value: getattr(value, "title", ""))
+def test_a_panel_says_what_it_shows(page, box):
+    assert box.unit in UNITS
+    assert box.says.endswith(".")
+    assert not box.alert or box.alert in alerts()
+    assert box.queries
+
+
+def test_every_alert_that_a_picture_explains_is_linked():
+    linked = {box.alert for _, box in PANELS}
+    without = {"QSMStoreFull", "QSMIntakeSilent", "QSMLatencyBudgetBurnsFast"}
+    assert set(alerts()) - without <= linked
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.uid)
+def test_a_page_is_whole(page):
+    made = json.loads(text_of(page))
+    panels = [panel for panel in made["panels"] if panel["type"] != "row"]
+    assert len(panels) == sum(len(boxes) for _, boxes in page.rows)
+    places = [tuple(panel["gridPos"][key] for key in "xywh") for panel in panels]
+    assert len(set(places)) == len(places)
+    assert all(x + width <= 24 for x, _, width, _ in places)
+    assert made["uid"] == page.uid
+    for panel in panels:
+        assert panel["fieldConfig"]["defaults"]["unit"]
+        assert all(target["expr"] for target in panel["targets"])
