@@ -171,13 +171,29 @@ def test_private_elements_are_read_by_tag(creator):
     assert {"swan", "7"} <= of([written(ds)], 0x00431012).texts
 
 
-def test_private_bytes_that_are_text_are_text_and_others_are_only_there():
+def test_private_bytes_that_are_text_are_text_and_others_cannot_be_asked_about():
     ds = Dataset()
     ds.add_new(0x00430010, "LO", "NOBODY_KNOWS")
     ds.add_new(0x00431070, "UN", b"swan ")
     ds.add_new(0x00431071, "UN", b"\x01\x00\xff\xfe")
     assert of([written(ds)], 0x00431070).texts == {"swan"}
-    assert of([written(ds)], 0x00431071) == Stated(is_present=True)
+    assert of([written(ds)], 0x00431071) == NOTHING
+
+
+@pytest.mark.parametrize(("length", "is_seen"), [(256, True), (257, False)])
+def test_what_orthanc_does_not_tell_for_its_length_is_not_looked_at_in_a_file_either(length, is_seen):
+    assert said("ImageComments", written(header(ImageComments="x" * length))).is_present is is_seen
+
+
+@pytest.mark.parametrize("value", [0.0013291542418301105, 2.8, 1e300, 7.0])
+def test_a_private_number_is_the_same_from_orthanc_as_from_a_file(value):
+    ds = Dataset()
+    ds.add_new(0x20050014, "LO", "NOBODY_KNOWS")
+    ds.add_new(0x20051492, "FD" if value > 1e38 else "FL", value)
+    tag = {"Type": "String", "PrivateCreator": "NOBODY_KNOWS", "Value": repr(value)}
+    (number,) = of([written(ds)], 0x20051492).numbers
+    assert of([from_orthanc_tags({"2005,1492": tag})], 0x20051492).numbers == {number}
+    assert number == pytest.approx(value, rel=1e-7)
 
 
 ELEMENTS = st.sampled_from(

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 import threading
 from datetime import date
 from pathlib import Path
@@ -200,3 +203,16 @@ def test_orthanc_that_is_down_ends_with_75(site, capsys):
     site.orthanc.stop()
     assert site.command() == 75
     assert "goes on" in capsys.readouterr().err
+
+
+def test_interrupted_it_ends_with_130_and_goes_on_later(site, tmp_path):
+    words = ["--connection", str(site.connection), "--modality", "pacs", "--from", "2024-01-05", "--to", "2024-01-06"]
+    command = [sys.executable, "-m", "qsm_operator", "backfill", *words, "--resume", str(tmp_path / "journal")]
+    with subprocess.Popen([*command, "--rate", "1/h"], stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if "series 1 of 4 pulled" in line:
+                process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    rest = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=120, check=True)
+    assert json.loads(rest.stdout)["pulled"] == 5
+    assert site.images() == 72

@@ -1,6 +1,7 @@
 """Which routes take an acquisition, and why: laws of all, any and none, and what each question means."""
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -369,3 +370,10 @@ def test_attributes_of_identity_are_those_the_schema_refuses():
     rule = schema[schema.index("!(self in [") :].split("])")[0]
     named = {word.strip(" \n'") for word in rule.split("[", 1)[1].split(",") if word.strip(" \n'").isalpha()}
     assert named == set(criteria._IDENTITY)
+
+
+def test_the_example_of_the_documentation_is_a_match():
+    (text,) = re.findall(r"```yaml\n(match:.*?)```", (ROOT / "docs/routes.md").read_text(), flags=re.DOTALL)
+    seen = says(ProtocolName="T2*SWI tra (neu)", BodyPartExamined="", field_strength_t=2.89362)
+    assert takes(yaml.safe_load(text)["match"], seen)
+    assert not takes(yaml.safe_load(text)["match"], says(ProtocolName="swi", SeriesDescription="Phantom"))

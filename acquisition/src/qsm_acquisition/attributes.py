@@ -23,6 +23,10 @@ _NUMBERS = frozenset({"DS", "IS", "FL", "FD", "US", "SS", "UL", "SL", "UV", "SV"
 _WITH_CHARACTER_SET = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _WHOLE_TEXTS = frozenset({"LT", "ST", "UR", "UT"})
 """In these a backslash is a letter like any other."""
+_OPAQUE = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "AT"})
+LONGEST_BYTES = 256
+"""Longer values, and bytes that are no text, are not looked at: Orthanc does not tell them, and what a route says of a
+file and of the same image in Orthanc must be the same."""
 _DELIMITERS = {0x0A, 0x0C, 0x0D, 0x09}
 _FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
@@ -34,9 +38,9 @@ class Stated:
     texts: frozenset[str] = frozenset()
     """Every value alone, without blanks at its ends; of several in one image also all of them, joined by backslash."""
     numbers: frozenset[float] = frozenset()
-    """The values of an attribute that holds numbers."""
+    """The values of an attribute that holds numbers; of private ones those that look like numbers."""
     is_present: bool = False
-    """Whether it is there and not empty, in at least one image; also where its value is no text (binary, sequence)."""
+    """Whether it is there and not empty, in at least one image: a value, or an item of a sequence."""
 
     def __or__(self, other: "Stated") -> "Stated":
         return Stated(self.texts | other.texts, self.numbers | other.numbers, self.is_present or other.is_present)
@@ -91,13 +95,19 @@ def _in_one(dataset: Dataset, tag: int, encodings: list[str]) -> Stated:
     vr = _vr(dataset, tag, element.VR)
     if vr == "SQ":
         return Stated(is_present=bool(element.value))
-    parts = _parts(dataset, tag, vr, element, encodings)
-    texts = [_as_text(part, vr) for part in parts]
-    known = [text for text in texts if text]
-    is_present = bool(known) or any(isinstance(part, bytes) and part.strip(b"\0 ") for part in parts)
-    joined = {"\\".join(texts)} if len(texts) > 1 and known else set()
-    numbers = {float(text) for text in known if _is_number(text)} if vr in _NUMBERS else set()
-    return Stated(frozenset(known) | joined, frozenset(numbers), is_present)
+    if vr in _OPAQUE:
+        return NOTHING
+    texts = [_as_text(part, vr) for part in _parts(dataset, tag, vr, element, encodings)]
+    known = frozenset(text for text in texts if text)
+    joined = "\\".join(texts)
+    if not known or len(joined.encode()) > LONGEST_BYTES:
+        return NOTHING
+    is_private = bool((tag >> 16) & 1)
+    numbers = {float(text) for text in known if _is_number(text)} if is_private or vr in _NUMBERS else set()
+    if is_private:
+        # Nobody but the file tells how many bits a private number has: 32 are compared.
+        numbers = {float(_shortest(number)) for number in numbers}
+    return Stated(known | {joined}, frozenset(numbers), is_present=True)
 
 
 def _parts(dataset: Dataset, tag: int, vr: str, element: Any, encodings: list[str]) -> tuple[Any, ...]:
@@ -157,16 +167,16 @@ def _as_text(part: Any, vr: str) -> str:
 
 def _shortest(value: float) -> str:
     """Shortest decimal that is this 32-bit number: 2.8, not 2.799999952316284."""
-    if not math.isfinite(value):
+    exact = _packed(str(value))
+    if not math.isfinite(value) or not exact:
         return str(value)
-    exact = struct.pack("<f", value)
     return next(text for text in (f"{value:.{digits}g}" for digits in range(1, 10)) if _packed(text) == exact)
 
 
 def _packed(text: str) -> bytes:
     try:
         return struct.pack("<f", float(text))
-    except OverflowError:  # rounded above the largest 32-bit number
+    except OverflowError:  # larger than any 32-bit number
         return b""
 
 
