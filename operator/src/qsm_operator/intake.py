@@ -256,6 +256,8 @@ class Intake:
         if now.kind is Kind.REFUSED and verdict.scanner:
             self._metrics.refuse(verdict.scanner, now.reason)
             logger.info("images are not reconstructed", extra={"reason": str(now.reason), "scanner": verdict.scanner})
+        elif now.kind is Kind.WAITING:
+            logger.info("an acquisition is incomplete and waited for", extra={"reason": str(now.reason)})
         elif now.kind is Kind.UNMATCHED:
             self._metrics.unmatched.inc()
             logger.info("no QSMRoute takes a complete acquisition", extra={"reason": "NoRoute"})
