@@ -301,3 +301,25 @@ def test_credentials_renewed_without_a_restart(site, tmp_path):
     site.orthanc.connection(site.connections / "main")
     site.until_jobs(1, seconds=45)
     assert PASSWORD not in site.replicas[0].log
+
+
+def test_a_file_that_is_gone_from_orthancs_storage(make_site, tmp_path):
+    """One broken instance holds nobody up and is named by what is missing."""
+    site = make_site(hints=False)
+    site.pipeline()
+    site.route()
+    site.orthanc.start()
+    write_scan(tmp_path / "scan")
+    site.orthanc.send(tmp_path / "scan")
+    site.orthanc.stop()
+    next(
+        path for path in (site.orthanc.folder / "db").rglob("*") if path.is_file() and "index" not in path.name
+    ).unlink()
+    site.orthanc.start()
+    site.intake(incomplete_deadline_seconds=20).start().wait()
+    site.until(lambda: (site.states().get("1") or "").startswith("incomplete (1 of 24 image is missing"))
+    write_scan(tmp_path / "other", study=2)
+    site.orthanc.send(tmp_path / "other")
+    site.until_jobs(1)
+    states = lambda: [state or "" for state in site.states().values()]  # noqa: E731
+    site.until(lambda: any(state.startswith("not suitable (Incomplete: 1 of 24") for state in states()), seconds=60)

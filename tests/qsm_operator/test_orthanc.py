@@ -87,6 +87,15 @@ def test_an_address_where_nobody_is():
     assert [code for _, code, _ in seen] == 3 * ["Unreachable"]
 
 
+def test_a_door_that_was_closed(server):
+    async def late(orthanc):
+        await orthanc.close()
+        return await orthanc.series_ids()
+
+    error, _ = ask(server, late)
+    assert isinstance(error, OrthancUnavailableError)
+
+
 @pytest.mark.parametrize("behaviour", [500, "reset", "cut"])
 def test_what_passes_is_tried_again(server, behaviour):
     server.behaviour, server.times = behaviour, 2

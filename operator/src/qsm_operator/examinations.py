@@ -140,11 +140,11 @@ def judge(
     verdicts: dict[str, Verdict] = {}
     for acquisition in found.acquisitions:
         own = tuple(sorted({home[source] for source in acquisition.sources}))
-        short = _short_of_stated(acquisition, [by_id[one] for one in own], headers) if may_wait else ""
-        if short:
-            state = waiting(Reason.INCOMPLETE, short)
+        hindrance = _hindrance(acquisition, [by_id[one] for one in own], headers, may_wait=may_wait)
+        if hindrance is not None:
+            kind, reason, state = hindrance
             for one in own:
-                verdicts[one] = Verdict(one, _marker(by_id[one], study, Kind.WAITING, Reason.INCOMPLETE), state)
+                verdicts[one] = Verdict(one, _marker(by_id[one], study, kind, reason), state)
             continue
         order = _order(acquisition, own, by_id, headers, routes)
         if order.routes or order.is_revisit:
@@ -215,15 +215,27 @@ def _paused_before(own: Iterable[Seen]) -> frozenset[str] | None:
     return paused
 
 
-def _short_of_stated(acquisition: Acquisition, own: list[Seen], headers: Mapping[str, Dataset]) -> str:
-    """What is missing of the number of images the scanner states; empty where nothing is, or none is stated.
+def _hindrance(
+    acquisition: Acquisition, own: list[Seen], headers: Mapping[str, Dataset], *, may_wait: bool
+) -> tuple[Kind, Reason, str] | None:
+    """What keeps a full matrix from being reconstructed, if anything does.
 
-    Scanners disagree about what they count, so this number only makes us wait; the matrix decides.
+    Scanners disagree about what they count in ImagesInAcquisition, so this number only makes us wait; the matrix
+    decides.
     """
-    stated = [number(headers[source], "ImagesInAcquisition") or 0 for source in acquisition.sources[:1]]
-    expected = max([int(value) for value in stated] + [one.state.expected or 0 for one in own])
+    broken = sum(instance not in headers for one in own for instance in one.state.instance_ids)
+    if broken:
+        message = f"{broken} of the images cannot be read by Orthanc: its file is gone or damaged"
+        if may_wait:
+            return Kind.WAITING, Reason.UNREADABLE, waiting(Reason.UNREADABLE, message)
+        return Kind.REFUSED, Reason.UNREADABLE, refused(Reason.UNREADABLE, message)
+    stated = int(number(headers[acquisition.sources[0]], "ImagesInAcquisition") or 0)
+    expected = max([stated, *(one.state.expected or 0 for one in own)])
     count = sum(len(one.state.instance_ids) for one in own)
-    return f"{count} of {expected} images that the scanner states" if count < expected else ""
+    if count < expected and may_wait:
+        message = f"{count} of {expected} images that the scanner states"
+        return Kind.WAITING, Reason.INCOMPLETE, waiting(Reason.INCOMPLETE, message)
+    return None
 
 
 def _refusals(found: Iterable[Refusal], home: Mapping[str, str]) -> dict[str, Refusal]:

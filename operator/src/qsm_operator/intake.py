@@ -7,7 +7,7 @@ likes: names are deterministic, and a marker in Orthanc tells what was concluded
 import asyncio
 import logging
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -81,6 +81,7 @@ class Intake:
         self._stable_as: OrderedDict[str, str] = OrderedDict()
         """Series -> what it looked like when an event told that it is stable."""
         self._locks: dict[str, asyncio.Lock] = {}
+        self._looking: Counter[str] = Counter()
 
     async def look_at_series(self, series_id: str, found_by: str) -> Look:
         """Look at the examination of a series. `found_by`: hint, changes (events of Orthanc) or scan.
@@ -113,6 +114,7 @@ class Intake:
         OrthancError, ApiError
             The look must be repeated.
         """
+        self._looking[study_id] += 1
         lock = self._locks.setdefault(study_id, asyncio.Lock())
         try:
             async with lock:
@@ -120,8 +122,9 @@ class Intake:
         except OrthancMissingError:
             return Look()  # it, or a part of it, was deleted while we looked: what is left has its own events
         finally:
-            if not lock.locked():
-                self._locks.pop(study_id, None)
+            self._looking[study_id] -= 1
+            if not self._looking[study_id]:
+                del self._looking[study_id], self._locks[study_id]
 
     async def _look(self, study_id: str, found_by: str, told: SeriesState | None) -> Look:
         found = [one for one in await self.orthanc.series_of_study(study_id) if one.modality in _MR]
@@ -185,15 +188,20 @@ class Intake:
             refusal = await reader.plain_refusal(one.state)
             if refusal is None:
                 kept.append(one)
-                headers |= await reader.read(one.state)
+                found = await reader.read(one.state)
+                if len(found) < len(one.state.instance_ids):
+                    logger.warning(
+                        "images that Orthanc itself cannot read are left out", extra={"reason": "Unreadable"}
+                    )
+                headers |= found
             else:
                 marker = Marker(Kind.REFUSED, refusal.reason, one.ids, one.seen, "-")
                 verdict = Verdict(one.state.id, marker, refused(refusal.reason), refusal.scanner or "unknown")
                 await self._write(one, verdict, found_by)
         # A large examination takes seconds: others are answered meanwhile.
-        found = await asyncio.to_thread(lambda: orderable(survey(headers.items())))
+        result = await asyncio.to_thread(lambda: orderable(survey(headers.items())))
         judgement = judge(
-            found,
+            result,
             kept,
             headers,
             routes,

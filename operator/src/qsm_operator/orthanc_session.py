@@ -172,6 +172,9 @@ class OrthancSession:
             raise OrthancUnavailableError(call, f"no answer within {self._timeout_seconds:g} s") from None
         except (httpx.DecodingError, httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise OrthancGarbledError(call, "the answer cannot be decoded, or the address is none") from None
+        except RuntimeError:
+            # What httpx says of a client that was closed: the Secret has changed meanwhile.
+            raise OrthancUnavailableError(call, "the connection was given up", was_sent=False) from None
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             raise OrthancUnavailableError(call, f"the connection broke ({type(error).__name__})") from None
 
