@@ -12,7 +12,8 @@ PYTEST_ARGS ?=
 # More words for accuracy, reproducibility, bench, e.g. ARGS=--full or ARGS="--recipes fast-v1".
 ARGS ?=
 
-.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy reproducibility bench bench-store check demo sync lock clean tools
+.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy reproducibility bench bench-store bench-intake check demo sync lock clean tools
+
 
 help: ## list the verbs
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-15s\033[0m %s\n", $$1, $$2}'
@@ -73,6 +74,9 @@ bench: setup ## seconds and memory per stage -> docs/performance.md
 
 bench-store: setup ## what keeping interim data costs, and what resuming saves -> docs/store-figures.md
 	$(BIN)/python -m benchmarks.store $(ARGS)
+
+bench-intake: setup ## from Orthanc's event to the QSMJob; 1,000 acquisitions in chaos -> docs/intake-figures.md
+	PYTHONPATH=acquisition/src:recon-image/src:operator/src:. $(BIN)/python -m benchmarks.intake $(ARGS)
 
 demo: setup ## a simulated scan (or DICOM=folder) becomes a map, with a picture
 	@tools/demo "$(BIN)" "$(DICOM)"

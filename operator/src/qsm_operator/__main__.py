@@ -3,21 +3,26 @@
 import asyncio
 import logging
 import os
+import signal
 import sys
 import time
 from importlib.metadata import version
 
 import kopf
 
-from qsm_operator import status
+from qsm_operator import command_line, status
 from qsm_operator.cluster import Cluster
+from qsm_operator.connections import ConnectionSettingsError
 from qsm_operator.credentials import CredentialsError, find_credentials, own_namespace
 from qsm_operator.expiry import expiries
 from qsm_operator.handlers import make_registry, make_settings
+from qsm_operator.hints import Hints, serve_hints
+from qsm_operator.intake_settings import IntakeSettings, read_intake_settings
+from qsm_operator.intaking import Intaking
 from qsm_operator.leading import identity, lead
 from qsm_operator.leases import Lease
 from qsm_operator.logs import set_up_logs
-from qsm_operator.metrics import Metrics
+from qsm_operator.metrics import IntakeMetrics, Metrics
 from qsm_operator.operating import Operating
 from qsm_operator.serving import serve
 from qsm_operator.settings import Settings, SettingsError, read_settings
@@ -82,11 +87,16 @@ def main() -> None:
             sys.stdout.write(f"qsm-operator {version('qsm-operator')}\n")
         case ["run"]:
             _run()
+        case ["intake"]:
+            _intake()
         case ["status", *rest]:
             sys.exit(status.run(rest))
+        case ["route" | "backfill", *_]:
+            sys.exit(command_line.run(sys.argv[1:]))
         case _:
             sys.stderr.write(
-                "usage: qsm-operator run | version | status    (settings: QSM_OPERATOR_... in the environment)\n"
+                "usage: qsm-operator run | intake | version | status | route test | backfill\n"
+                "settings: QSM_OPERATOR_... and QSM_INTAKE_... in the environment\n"
             )
             sys.exit(EX_USAGE)
 
@@ -100,6 +110,47 @@ def _run() -> None:
         sys.stderr.write(f"qsm-operator: {error}\n")
         sys.exit(EX_CONFIG)
     sys.exit(code)
+
+
+async def take_in(settings: IntakeSettings) -> None:
+    """Run intake until SIGTERM or SIGINT."""
+    credentials = find_credentials(os.environ)
+    metrics = IntakeMetrics()
+    metrics.build.labels(version("qsm-operator")).set(1)
+    transport = HttpTransport(credentials, settings.request_timeout_seconds)
+    work = Intaking(settings, Cluster(transport, metrics.request), metrics)
+    work.measures.append(lambda: metrics.credentials_end(expiries(credentials) | work.expiries()))
+    hints = Hints(settings, lambda: work.connections, work.hint, metrics)
+    hints.check()
+    await work.find_connections()
+    servers = [await serve(work, settings.http_host, settings.http_port)] if settings.http_port else []
+    if settings.hint_port:
+        servers.append(await serve_hints(hints, settings))
+    ended = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, ended.set)
+    starting = asyncio.create_task(work.start())
+    try:
+        await ended.wait()
+    finally:
+        logger.info("ends: finishing what is being looked at")
+        starting.cancel()
+        for server in servers:
+            await server.cleanup()
+        await work.stop()
+        await transport.close()
+
+
+def _intake() -> None:
+    try:
+        settings = read_intake_settings(os.environ)
+        set_up_logs(settings.log_level, settings.log_format)
+        # httpx writes a line for each request.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        asyncio.run(take_in(settings))
+    except (SettingsError, CredentialsError, ConnectionSettingsError) as error:
+        sys.stderr.write(f"qsm-operator: {error}\n")
+        sys.exit(EX_CONFIG)
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ class Cluster:
         return await self._ask("POST", resource, namespace, query={"fieldManager": FIELD_MANAGER}, body=manifest)
 
     async def replace(self, resource: str, namespace: str, name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace an object that is as it was seen: its resourceVersion is in the manifest (else ApiError 409)."""
+        """Replace an object that is still as it was seen, by resourceVersion in the manifest (else ApiError 409)."""
         query = {"fieldManager": FIELD_MANAGER}
         return await self._ask("PUT", resource, namespace, name, query=query, body=manifest)
 

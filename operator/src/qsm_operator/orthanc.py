@@ -5,7 +5,7 @@ orthanc_answers    what comes back, typed
 orthanc_session    HTTP, fenced
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -30,15 +30,14 @@ from qsm_operator.orthanc_answers import (
     table_of,
     word_of,
 )
-from qsm_operator.orthanc_session import (
-    Observer,
+from qsm_operator.orthanc_errors import (
     OrthancError,
     OrthancGarbledError,
     OrthancMissingError,
     OrthancRefusedError,
-    OrthancSession,
     OrthancUnavailableError,
 )
+from qsm_operator.orthanc_session import Observer, OrthancSession
 
 __all__ = [
     "Change",
@@ -113,10 +112,16 @@ class Orthanc(OrthancSession):
         said = await self.json("series/instances", f"/series/{_safe(series_id)}/instances")
         return [instance_of(entry) for entry in list_of(said, "series/instances")]
 
-    async def series_tags(self, series_id: str) -> Mapping[str, Any]:
-        """All tags of all instances of a series, by instance: for series of a few hundred instances."""
-        said = await self.json("series/instances-tags", f"/series/{_safe(series_id)}/instances-tags")
-        return table_of(said, "series/instances-tags")
+    async def series_tags(self, series_id: str, take: Callable[[str, Mapping[str, Any]], None]) -> None:
+        """All tags of all instances of a series, one instance after the other as they arrive.
+
+        Orthanc makes its answer in memory: for series of some hundred instances, not thousands.
+        """
+
+        def instance(instance_id: str, tags: Any) -> None:
+            take(instance_id, table_of(tags, "series/instances-tags"))
+
+        await self.entries("series/instances-tags", f"/series/{_safe(series_id)}/instances-tags", instance)
 
     async def instance_tags(self, instance_id: str) -> Mapping[str, Any]:
         """All tags of one instance."""

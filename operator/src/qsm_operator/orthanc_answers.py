@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from qsm_operator.orthanc_session import OrthancGarbledError
+from qsm_operator.orthanc_errors import OrthancGarbledError
 
 LABELS_API, EXTENDED_FIND_API = 20, 26
 """`System.api_version` from which there are labels (1.12.0), and `/changes?type=` (1.12.5)."""

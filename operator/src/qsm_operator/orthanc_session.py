@@ -7,7 +7,7 @@ nothing of httpx leaves this file.
 import asyncio
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -15,42 +15,24 @@ import httpx
 import pyorthanc
 
 from qsm_operator.connections import OrthancConnection
+from qsm_operator.json_entries import JsonEntries
+from qsm_operator.orthanc_errors import (
+    OrthancError,
+    OrthancGarbledError,
+    OrthancMissingError,
+    OrthancRefusedError,
+    OrthancUnavailableError,
+)
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 """No answer we ask for is larger; one that is ends the request, not the program's memory."""
 
+_PIECE_BYTES = 1 << 18
+
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 
 Observer = Callable[[str, str, float], None]
-"""Told of each request: the call (`series/instances-tags`), HTTP status (`none` without answer), seconds."""
-
-
-class OrthancError(Exception):
-    """Orthanc did not do what was asked. The message names call and status, never an answer's content."""
-
-    def __init__(self, call: str, message: str, status: int = 0) -> None:
-        super().__init__(f"Orthanc, {call}: {message}")
-        self.call, self.status = call, status
-
-
-class OrthancUnavailableError(OrthancError):
-    """No answer, too late, or an error that passes (500 and the like): trying later can help."""
-
-    def __init__(self, call: str, message: str, status: int = 0, *, was_sent: bool = True) -> None:
-        super().__init__(call, message, status)
-        self.was_sent = was_sent
-
-
-class OrthancRefusedError(OrthancError):
-    """401 or 403: the credentials in the connection's Secret do not do."""
-
-
-class OrthancMissingError(OrthancError):
-    """404: the resource is not there (any more), or this Orthanc does not know the call."""
-
-
-class OrthancGarbledError(OrthancError):
-    """An answer, but not of the kind that was asked for: a proxy's HTML page, cut JSON, too large."""
+"""Told of each request: the call (`series/instances-tags`), HTTP status or Unreachable, seconds."""
 
 
 class OrthancSession:
@@ -108,6 +90,23 @@ class OrthancSession:
         except (ValueError, RecursionError):
             raise OrthancGarbledError(call, "the answer is no JSON (is a proxy in between?)") from None
 
+    async def entries(self, call: str, path: str, take: Callable[[str, Any], None]) -> None:
+        """Hand on the entries of a large JSON object one by one. After a broken answer they come again."""
+
+        async def read(answer: httpx.Response) -> bytes:
+            entries = JsonEntries()
+            try:
+                async for piece in answer.aiter_bytes(_PIECE_BYTES):
+                    for key, value in entries.feed(piece):
+                        take(key, value)
+                for key, value in entries.end():
+                    take(key, value)
+            except (ValueError, RecursionError):
+                raise OrthancGarbledError(call, "the answer is no JSON object, or is cut off") from None
+            return b""
+
+        await self.ask(call, "GET", path, read=read)
+
     async def ask(
         self,
         call: str,
@@ -117,6 +116,7 @@ class OrthancSession:
         content_type: str = "application/json",
         *,
         is_harmless: bool = True,
+        read: "Callable[[httpx.Response], Awaitable[bytes]] | None" = None,
     ) -> bytes:
         """Send until there is an answer that counts; what may not be done twice, only until it was sent."""
         clock = asyncio.get_running_loop().time
@@ -126,7 +126,7 @@ class OrthancSession:
             began, status = clock(), HTTPStatus.OK.value
             try:
                 async with self._places:
-                    return await self._send(call, method, path, body, content_type)
+                    return await self._send(call, method, path, body, content_type, read)
             except OrthancUnavailableError as error:
                 status = error.status
                 if attempt >= self._tries or (error.was_sent and not is_harmless):
@@ -135,11 +135,19 @@ class OrthancSession:
                 status = error.status
                 raise
             finally:
-                self._observe(call, str(status or "none"), clock() - began)
+                self._observe(call, str(status or "Unreachable"), clock() - began)
             pause = 0.1 * 2**attempt * (1 + random.random())  # noqa: S311 - jitter, no secret
             await asyncio.sleep(min(pause, self._longest_pause_seconds))
 
-    async def _send(self, call: str, method: str, path: str, body: bytes | None, content_type: str) -> bytes:
+    async def _send(
+        self,
+        call: str,
+        method: str,
+        path: str,
+        body: bytes | None,
+        content_type: str,
+        read: Callable[[httpx.Response], Awaitable[bytes]] | None,
+    ) -> bytes:
         headers = {"Content-Type": content_type} if body is not None else {}
         try:
             # httpx counts the seconds between two pieces: an answer that drips needs a clock of its own.
@@ -149,6 +157,8 @@ class OrthancSession:
             ):
                 if answer.status_code != HTTPStatus.OK:
                     raise _failure(call, answer.status_code)
+                if read is not None:
+                    return await read(answer)
                 content = bytearray()
                 async for piece in answer.aiter_bytes():
                     content += piece
@@ -162,6 +172,9 @@ class OrthancSession:
             raise OrthancUnavailableError(call, f"no answer within {self._timeout_seconds:g} s") from None
         except (httpx.DecodingError, httpx.InvalidURL, httpx.UnsupportedProtocol):
             raise OrthancGarbledError(call, "the answer cannot be decoded, or the address is none") from None
+        except RuntimeError:
+            # What httpx says of a client that was closed: the Secret has changed meanwhile.
+            raise OrthancUnavailableError(call, "the connection was given up", was_sent=False) from None
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             raise OrthancUnavailableError(call, f"the connection broke ({type(error).__name__})") from None
 

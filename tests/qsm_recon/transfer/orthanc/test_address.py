@@ -17,7 +17,7 @@ def secret(folder, **values):
 
 
 def test_everything_in_its_place(tmp_path):
-    found = address.read(secret(tmp_path, url="https://orthanc.clinic:8443/sub/path/\n", username="u", password="p:ä "))  # noqa: S106 - a test's
+    found = address.read(secret(tmp_path, url="https://orthanc.clinic:8443/sub/path/\n", username="u", password="p:ä "))
     assert (found.name, found.scheme, found.host, found.port) == ("pacs", "https", "orthanc.clinic", 8443)
     assert found.url == "https://orthanc.clinic:8443/sub/path"
     assert base64.b64decode(found.authorization.removeprefix("Basic ")).decode() == "u:p:ä"
@@ -26,7 +26,7 @@ def test_everything_in_its_place(tmp_path):
 
 
 def test_token_and_ipv6(tmp_path):
-    found = address.read(secret(tmp_path, url="http://[::1]:8042", token="abc.def"))  # noqa: S106 - a test's
+    found = address.read(secret(tmp_path, url="http://[::1]:8042", token="abc.def"))
     assert found.authorization == "Bearer abc.def"
     assert found.url == "http://[::1]:8042"
     assert found.trust is None

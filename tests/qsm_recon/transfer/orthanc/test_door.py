@@ -66,7 +66,7 @@ def test_nobody_there(tmp_path, hasty):
 
 def test_credentials_go_with_every_question(server, tmp_path, hasty):
     server.answers["/"] = [as_json([])]
-    with Door(server.connection(tmp_path / "pacs", token="abc"), hasty) as door:  # noqa: S106 - a test's
+    with Door(server.connection(tmp_path / "pacs", token="abc"), hasty) as door:
         door.get("/series")
     assert server.headers_seen[0]["Authorization"] == "Bearer abc"
     assert server.headers_seen[0]["Accept-Encoding"] == "identity"

@@ -1,0 +1,23 @@
+"""Everything is killed at random, and nothing is lost, nothing comes twice (`make bench-intake` does it with 1,000)."""
+
+import pytest
+from intake_chaos import Chaos
+
+pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
+
+
+def test_twenty_acquisitions_while_everything_dies(make_site):
+    site = make_site(stable_age=2)
+    site.pipeline()
+    site.route()
+    for _ in range(2):
+        site.intake().start()
+    for one in site.replicas:
+        one.wait()
+    site.orthanc.start()
+    outcome = Chaos(site, 20, kill_seconds=4).run()
+    assert sum(outcome.kills.values()) >= 1
+    assert outcome.lost == []
+    assert outcome.doubled == []
+    assert outcome.wrong == []
+    assert outcome.from_own_output == 0
