@@ -13,12 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qsm_operator.cluster import ApiError, Cluster
-from qsm_operator.connections import (
-    ConnectionSettingsError,
-    OrthancConnection,
-    orthanc_connections,
-    read_orthanc,
-)
+from qsm_operator.connections import ConnectionSettingsError, OrthancConnection, orthanc_connections
 from qsm_operator.expiry import file_end
 from qsm_operator.following import Following
 from qsm_operator.intake import Intake, Look
@@ -26,8 +21,9 @@ from qsm_operator.intake_cursor import CursorStore
 from qsm_operator.intake_settings import IntakeSettings
 from qsm_operator.leases import Lease
 from qsm_operator.metrics import IntakeMetrics
-from qsm_operator.orthanc import Orthanc, OrthancError, OrthancRefusedError
+from qsm_operator.orthanc import Orthanc, OrthancError
 from qsm_operator.route_book import RouteBook
+from qsm_operator.sources import Source
 from qsm_operator.workqueue import Backoff, Key, WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -41,43 +37,6 @@ _FINGERPRINT_SECONDS = 1.0
 _COMPLAIN_SECONDS = 30.0
 
 
-class Source:
-    """One Orthanc: the door as its Secret says now, and all that looks through it."""
-
-    def __init__(self, name: str, make: Callable[[OrthancConnection], Intake]) -> None:
-        self.name = name
-        self._make = make
-        self._connection: tuple[OrthancConnection, bytes] | None = None
-        self.intake: Intake | None = None
-        self.following: Following | None = None
-        self.wrong = ""
-
-    async def load(self, folder: Path) -> None:
-        """Read the Secret; where it is another one now, use it. A wrong one changes nothing and is told."""
-        try:
-            connection = read_orthanc(folder)
-            files = (connection.ca_file, connection.certificate_file, connection.key_file)
-            seen = (connection, b"".join(file.read_bytes() for file in files if file is not None))
-            if seen == self._connection:
-                return
-            before, self.intake = self.intake, self._make(connection)
-        except (ConnectionSettingsError, OSError) as error:
-            if str(error) != self.wrong:
-                logger.error("%s", error)  # noqa: TRY400 - the sentence says it all
-            self.wrong = str(error)
-            return
-        self._connection, self.wrong = seen, ""
-        if before is not None:
-            logger.info("connection %s has changed", self.name)
-            await before.orthanc.close()
-
-    def door(self) -> Orthanc:
-        """The Orthanc as it is to be asked now."""
-        if self.intake is None:
-            raise OrthancRefusedError("connection", self.wrong or "its Secret is not read yet")
-        return self.intake.orthanc
-
-
 class Intaking:
     """Everything that runs between start and end."""
 
@@ -89,6 +48,7 @@ class Intaking:
         self.lease = Lease(cluster, settings.namespace, LEASE, identity, time.monotonic)
         self.sources: dict[str, Source] = {}
         self.is_ready = False
+        self.stands_by = False  # every replica takes hints
         self._found_by: dict[Key, str] = {}
         self._waiting: dict[Key, float] = {}
         self._complained_at: dict[str, float] = {}
