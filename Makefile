@@ -76,6 +76,7 @@ demo: setup ## a simulated scan (or DICOM=folder) becomes a map, with a picture
 
 sync: setup ## rewrite the documents that are generated from code (a test compares them)
 	$(BIN)/python -c "from qsm_recon.report.schema import json_schema; print(json_schema(), end='')" > docs/report.schema.json
+	$(BIN)/python tools/sync_chart.py
 
 lock: setup ## renew the hash-pinned requirements from the .in files
 	@for name in recon-cpu recon-gpu operator dev; do \
@@ -85,6 +86,11 @@ lock: setup ## renew the hash-pinned requirements from the .in files
 clean: ## remove what was built here
 	rm -rf $(VENV) build demo-out bench-out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: chart
+chart: setup ## lint the chart and test what it renders (needs the programs of make cluster-tools)
+	$(BIN)/python tools/sync_chart.py --check
+	$(BIN)/pytest -q tests/chart $(PYTEST_ARGS)
 
 .PHONY: cluster-tools cluster-up cluster-down cluster-status test-cluster
 cluster-tools: ## build the programs of a Kubernetes from Go modules, once (13 CPU-minutes)

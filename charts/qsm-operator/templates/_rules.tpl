@@ -1,0 +1,48 @@
+{{- /* What the operator may do; deploy/rbac-*.yaml says the same, and a test compares them. */}}
+{{- define "qsm.operatorRules" -}}
+- apiGroups: [qsm-operator.io]
+  resources: [qsmjobs]
+  verbs: [get, list, watch, delete] # delete: when ttlSecondsAfterFinished is over
+- apiGroups: [qsm-operator.io]
+  resources: [qsmjobs/status]
+  verbs: [patch]
+- apiGroups: [qsm-operator.io]
+  resources: [qsmpipelines]
+  verbs: [list, watch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, list] # list: why a Job gets no pod (quota, LimitRange, PodSecurity)
+{{- end }}
+
+{{- define "qsm.nodeRule" -}}
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [list] # whether any node offers a GPU
+{{- end }}
+
+{{- define "qsm.intakeRules" -}}
+- apiGroups: [qsm-operator.io]
+  resources: [qsmroutes]
+  verbs: [get, list, watch]
+- apiGroups: [qsm-operator.io]
+  resources: [qsmroutes/status]
+  verbs: [patch]
+- apiGroups: [qsm-operator.io]
+  resources: [qsmjobs]
+  verbs: [create, get, list]
+- apiGroups: [""]
+  resources: [configmaps] # the cursor into each Orthanc's changes
+  verbs: [get, create, update]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases] # which of the replicas follows the changes
+  verbs: [get, create, update]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+{{- end }}
