@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Write the parts of the chart that are copies: custom resources, pipelines, Orthanc's script, the table of values.
 
-One source each: crds/, examples/pipelines, operator/orthanc-plugin, values.yaml. ``make sync`` runs this; a test compares.
+One source each: crds/, examples/pipelines, operator/orthanc-plugin, values.yaml. ``make sync`` runs this, a test
+compares.
 """
 
 import json

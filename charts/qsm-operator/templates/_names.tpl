@@ -57,7 +57,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- /* Connection Secrets that intake mounts: those named, and the trial Orthanc's. As a JSON list. */}}
 {{- define "qsm.intakeConnections" -}}
 {{- $names := .Values.intake.connections }}
-{{- if .Values.trial.orthanc.enabled }}{{ $names = append $names (printf "%s-trial-orthanc" (include "qsm.fullname" .)) }}{{ end }}
+{{- if .Values.trial.orthanc.enabled }}{{ $names = append $names (.Values.trial.orthanc.existingSecret | default (printf "%s-trial-orthanc" (include "qsm.fullname" .))) }}{{ end }}
 {{- $names | uniq | toJson }}
 {{- end }}
 
@@ -76,4 +76,14 @@ app.kubernetes.io/component: {{ .component }}
 {{- if not $given }}{{ $given = list .Release.Namespace }}{{ end }}
 {{- if and .Values.intake.enabled (not .Values.pipelines.namespaces) }}{{ $given = append $given (include "qsm.intakeNamespace" .) }}{{ end }}
 {{- $given | uniq | toJson }}
+{{- end }}
+
+{{- /* What the script in Orthanc reads: where to send hints, the token, whom to trust. */}}
+{{- define "qsm.hintEnvironment" -}}
+- name: QSM_HINT_URL
+  value: https://{{ include "qsm.fullname" . }}-intake.{{ include "qsm.intakeNamespace" . }}.svc:8443/hint
+- name: QSM_HINT_TOKEN_FILE
+  value: /etc/qsm-hint/token
+- name: QSM_HINT_CA_FILE
+  value: /etc/qsm-hint/ca.crt
 {{- end }}

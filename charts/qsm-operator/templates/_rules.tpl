@@ -46,3 +46,15 @@
   resources: [events]
   verbs: [create]
 {{- end }}
+
+{{- /* What to say where a Role belongs to the operator of another release. (dict "root" . "role" ROLE "place" TEXT), a JSON list. */}}
+{{- define "qsm.otherOperator" -}}
+{{- $labels := dig "metadata" "labels" dict .role }}
+{{- $owner := printf "%s/%s" (dig "metadata" "annotations" "meta.helm.sh/release-namespace" "" .role) (dig "metadata" "annotations" "meta.helm.sh/release-name" "" .role) }}
+{{- $me := printf "%s/%s" .root.Release.Namespace .root.Release.Name }}
+{{- $isOperator := and (eq (dig "app.kubernetes.io/name" "" $labels) .root.Chart.Name) (eq (dig "app.kubernetes.io/component" "" $labels) "operator") }}
+{{- if and $isOperator (ne $owner $me) (hasSuffix "-operator" .role.metadata.name) }}
+{{- list (printf "release %s already has an operator for %s; two would do everything twice: uninstall it, or choose another scope here, or install without an operator (operator.enabled=false)" $owner .place) | toJson }}
+{{- else }}[]
+{{- end }}
+{{- end }}
