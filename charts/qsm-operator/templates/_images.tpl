@@ -1,9 +1,6 @@
-{{- /* (dict "root" . "image" .Values.operator.image "what" "operator.image") -> registry/name[:tag][@digest] */}}
+{{- /* (dict "root" . "image" .Values.operator.image) -> registry/name@digest, or :tag. checks.yaml sees that a registry is said. */}}
 {{- define "qsm.image" -}}
 {{- $registry := .root.Values.global.imageRegistry | default .image.registry }}
-{{- if not $registry }}
-  {{- fail (printf "Say where the images are: set global.imageRegistry (or %s.registry) to the registry you pushed them to, such as registry.hospital.example/qsm. The project has no public registry." .what) }}
-{{- end }}
 {{- $name := printf "%s/%s" (trimSuffix "/" $registry) .image.repository }}
 {{- if .image.digest }}{{ printf "%s@%s" $name .image.digest }}
 {{- else }}{{ printf "%s:%s" $name (.image.tag | default .root.Chart.AppVersion) }}
@@ -11,7 +8,7 @@
 {{- end }}
 
 {{- define "qsm.operatorImage" -}}
-{{ include "qsm.image" (dict "root" . "image" .Values.operator.image "what" "operator.image") }}
+{{ include "qsm.image" (dict "root" . "image" .Values.operator.image) }}
 {{- end }}
 
 {{- define "qsm.intakeImage" -}}
@@ -22,15 +19,15 @@
 {{- $isOwn := or $own.repository $own.tag $own.digest }}
 {{- $_ := set $image "tag" (ternary $own.tag $base.tag (not (empty $isOwn))) }}
 {{- $_ := set $image "digest" (ternary $own.digest $base.digest (not (empty $isOwn))) }}
-{{- include "qsm.image" (dict "root" . "image" $image "what" "intake.image") }}
+{{- include "qsm.image" (dict "root" . "image" $image) }}
 {{- end }}
 
 {{- define "qsm.reconImage" -}}
-{{ include "qsm.image" (dict "root" . "image" .Values.recon.image "what" "recon.image") }}
+{{ include "qsm.image" (dict "root" . "image" .Values.recon.image) }}
 {{- end }}
 
 {{- define "qsm.reconGpuImage" -}}
-{{ include "qsm.image" (dict "root" . "image" .Values.recon.gpuImage "what" "recon.gpuImage") }}
+{{ include "qsm.image" (dict "root" . "image" .Values.recon.gpuImage) }}
 {{- end }}
 
 {{- define "qsm.pullSecrets" -}}

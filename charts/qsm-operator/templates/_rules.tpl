@@ -58,3 +58,18 @@
 {{- else }}[]
 {{- end }}
 {{- end }}
+
+{{- /* Not empty where the cluster has our custom resources already. */}}
+{{- define "qsm.knowsApi" -}}
+{{- if and (.Capabilities.APIVersions.Has "qsm-operator.io/v1alpha1/QSMPipeline") (.Capabilities.APIVersions.Has "qsm-operator.io/v1alpha1/QSMRoute") }}yes{{ end }}
+{{- end }}
+
+{{- /* Helm resolves every kind before it creates anything, so objects of a kind that this very release brings come as hooks the first
+     time. They carry the marks of ownership: from the next upgrade on they are ordinary parts of the release. */}}
+{{- define "qsm.firstInstall" -}}
+{{- if not (include "qsm.knowsApi" .root) -}}
+helm.sh/hook: {{ .hook }}
+meta.helm.sh/release-name: {{ .root.Release.Name }}
+meta.helm.sh/release-namespace: {{ .root.Release.Namespace }}
+{{- end }}
+{{- end }}
