@@ -89,7 +89,7 @@ def test_only_who_talks_to_the_api_server_gets_a_token(documents):
     for name, pod in pods(documents).items():
         has_account = "serviceAccountName" in pod["spec"]
         assert has_account != (pod["spec"].get("automountServiceAccountToken") is False), name
-        assert has_account == (name.rpartition("-")[2] in {"operator", "intake", "reconstruct"}), name
+        assert has_account == (name.rpartition("-")[2] in {"operator", "intake", "reconstruct", "served"}), name
 
 
 def test_no_image_moves(documents):
@@ -159,7 +159,11 @@ def test_selectors_find_their_pods(documents):
         assert len(found(budget["spec"]["selector"]["matchLabels"])) == 1
     for policy in of_kind(documents, "NetworkPolicy"):
         selector = policy["spec"]["podSelector"]["matchLabels"]
-        assert found(selector) or selector == {"app.kubernetes.io/name": "qsm-recon"}
+        assert (
+            found(selector)
+            or policy["metadata"]["name"] == "qsm-hooks"
+            or selector == {"app.kubernetes.io/name": "qsm-recon"}
+        )
     for monitor in of_kind(documents, "PodMonitor"):
         assert len(found(monitor["spec"]["selector"]["matchLabels"])) == 1
 
@@ -328,7 +332,7 @@ def test_nobody_may_read_secrets(documents):
 def test_policies_deny_by_default_and_fence_what_reconstructs():
     documents = rendered(*WITH_INTAKE)
     policies = {d["metadata"]["name"]: d["spec"] for d in of_kind(documents, "NetworkPolicy")}
-    assert set(policies) == {"qsm-operator", "qsm-intake", "qsm-recon"}
+    assert set(policies) == {"qsm-operator", "qsm-intake", "qsm-recon", "qsm-hooks"}
     for spec in policies.values():
         assert spec["policyTypes"] == ["Ingress", "Egress"]
         assert all(rule.get("ports") for rule in spec["egress"] + spec["ingress"]), "no rule is for every port"

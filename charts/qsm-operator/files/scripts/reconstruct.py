@@ -1,6 +1,7 @@
-"""For `helm test`: submit a QSMJob, tell how it goes, end with 0 when its map is there. Runs with the pod's own account.
+"""For `helm test`: submit a QSMJob, tell how it goes, end with 0 when its map is there.
 
-Environment: QSM_TEST_JOB (file with the QSMJob as JSON), QSM_TEST_SECONDS (how long it may take). Standard library only.
+With the pod's own account. Environment: QSM_TEST_JOB (file with the QSMJob as JSON), QSM_TEST_SECONDS (how long it may
+take). Standard library only.
 """
 
 import json
@@ -12,17 +13,18 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 ACCOUNT = Path(os.environ.get("QSM_TEST_ACCOUNT", "/var/run/secrets/kubernetes.io/serviceaccount"))
 REQUEST_SECONDS = 15
 LATER = {429, 500, 502, 503, 504}
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The API server does not do it; the message is its own."""
 
 
-def call(method, path, body=None, *, until):
+def call(method: str, path: str, body: Any = None, *, until: float) -> Any:
     """One request; where the API server is away or busy, again until `until` (time.monotonic)."""
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
     address = f"[{host}]" if ":" in host else host
@@ -37,22 +39,27 @@ def call(method, path, body=None, *, until):
         except urllib.error.HTTPError as error:
             said = error.read(4096).decode("utf-8", "replace")
             if error.code not in LATER or time.monotonic() > until:
-                raise Refused(f"{method} {path}: {error.code} {said}") from None
+                raise RefusedError(f"{method} {path}: {error.code} {said}") from None
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             if time.monotonic() > until:
-                raise Refused(f"{method} {path}: {error}") from None
+                raise RefusedError(f"{method} {path}: {error}") from None
         time.sleep(1 + random.random())
 
 
-def complete(job):
+def complete(job: dict[str, Any]) -> tuple[str, str, str]:
     """(status, reason, message) of the condition Complete; the operator has not seen the job where there is none."""
     for condition in job.get("status", {}).get("conditions", []):
         if condition["type"] == "Complete":
             return condition["status"], condition["reason"], condition.get("message", "")
-    return "Unknown", "NotSeen", "the operator has not looked at it yet: does it run, and does its scope cover this namespace?"
+    return (
+        "Unknown",
+        "NotSeen",
+        "the operator has not looked at it yet: does it run, and does its scope cover this namespace?",
+    )
 
 
-def main():
+def main() -> int:
+    """Submit, watch, tell; the exit code."""
     job = json.loads(Path(os.environ["QSM_TEST_JOB"]).read_text())
     seconds = float(os.environ["QSM_TEST_SECONDS"])
     until = time.monotonic() + seconds
@@ -79,5 +86,5 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except Refused as error:
+    except RefusedError as error:
         sys.exit(f"the API server refuses: {error}")
