@@ -1,5 +1,6 @@
 """The chart on a real control plane, with both Helms: installed, upgraded under running jobs, rolled back, removed."""
 
+import base64
 import contextlib
 import json
 import os
@@ -265,11 +266,13 @@ def test_a_new_image_is_published_under_a_new_name(site, clean):
 
 
 def test_the_example_route_lives_with_the_release(site, clean):
-    site.helm("install", "qsm", "--set", "route.enabled=true,route.pipeline=fast-v1")
+    first = ["--set", "route.enabled=true,route.pipeline=fast-v1"]
+    assert "NOT YET" in site.helm("install", "qsm", *first)
+    assert "NOT YET" not in site.helm("upgrade", "qsm", *first)
     assert site.names("qsmroutes") == ["everything"]
     site.helm("upgrade", "qsm", "--set", "route.enabled=true,route.pipeline=medi0-v1")
     assert site.get("qsmroute", "everything")["spec"]["pipelines"] == [{"name": "medi0-v1"}]
-    site.helm("rollback", "qsm", "1")
+    site.helm("rollback", "qsm", "2")
     assert site.get("qsmroute", "everything")["spec"]["pipelines"] == [{"name": "fast-v1"}]
     site.helm("upgrade", "qsm")
     assert site.names("qsmroutes") == []
@@ -322,7 +325,8 @@ def test_kinds_left_from_an_older_version(site, kubernetes, clean, tmp_path):
     assert "was applied by hand" in site.refused("install", "qsm")
 
     # Either of the two ways that the messages name.
-    site.helm("install", "qsm", "--set", "crds.check=false", "--take-ownership")
+    forced = ["--force-conflicts"] if site.program == "helm" else []
+    site.helm("install", "qsm", "--set", "crds.check=false", "--take-ownership", *forced)
     stored = kubernetes.get("crd", KINDS[0])
     assert "schedule" in stored["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
     site.helm("uninstall", "qsm")
@@ -366,6 +370,18 @@ def test_helm_test_runs_its_pods_and_leaves_nothing(site, kubernetes, clean):
         kubernetes.kubectl("delete", "pv", f"volume-{site.namespace}", "--wait=false")
 
 
+def mounted_account(site, name):
+    """A folder as a pod of that account has it, and where the API server is."""
+    account = site.folder / "account"
+    account.mkdir()
+    config = yaml.safe_load(Path(site.kubernetes.cluster("account", site.namespace, name)).read_text())
+    (account / "token").write_text(config["users"][0]["user"]["token"])
+    cluster = config["clusters"][0]["cluster"]
+    (account / "ca.crt").write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+    host, _, port = cluster["server"].removeprefix("https://").partition(":")
+    return account, host, port
+
+
 @pytest.mark.parametrize("helm_name", ["helm"], indirect=True)
 def test_the_script_of_helm_test(site, kubernetes, clean):
     """What its second pod does: run here with the account it would have, since fake nodes run nothing."""
@@ -384,13 +400,7 @@ def test_the_script_of_helm_test(site, kubernetes, clean):
     )
     (site.folder / "reconstruct.py").write_text(data["reconstruct.py"])
     (site.folder / "qsmjob.json").write_text(data["qsmjob.json"])
-    account = site.folder / "account"
-    account.mkdir()
-    config = yaml.safe_load(Path(kubernetes.cluster("account", site.namespace, "qsm-test")).read_text())
-    (account / "token").write_text(config["users"][0]["user"]["token"])
-    cluster = config["clusters"][0]["cluster"]
-    shutil.copy(cluster["certificate-authority"], account / "ca.crt")
-    host, _, port = cluster["server"].removeprefix("https://").partition(":")
+    account, host, port = mounted_account(site, "qsm-test")
 
     def run(seconds):
         environment = {
@@ -430,13 +440,7 @@ def test_the_script_of_helm_test(site, kubernetes, clean):
 @pytest.mark.parametrize("helm_name", ["helm"], indirect=True)
 def test_the_script_that_waits_for_the_kinds(site, kubernetes, clean):
     script = ROOT / "charts/qsm-operator/files/scripts/wait_for_kinds.py"
-    account = site.folder / "account"
-    account.mkdir()
-    config = yaml.safe_load(Path(kubernetes.cluster("account", site.namespace, "default")).read_text())
-    (account / "token").write_text(config["users"][0]["user"]["token"])
-    cluster = config["clusters"][0]["cluster"]
-    shutil.copy(cluster["certificate-authority"], account / "ca.crt")
-    host, _, port = cluster["server"].removeprefix("https://").partition(":")
+    account, host, port = mounted_account(site, "default")
 
     def run(port=port, seconds="2"):
         environment = {"QSM_ACCOUNT": str(account), "QSM_WAIT_SECONDS": seconds}
@@ -453,3 +457,16 @@ def test_the_script_that_waits_for_the_kinds(site, kubernetes, clean):
     # At once, before they are established: that is what it is for.
     assert run(seconds="30").stdout == "all kinds are served\n"
     assert kubernetes.try_kubectl("get", "qsmpipelines", "-n", site.namespace).returncode == 0
+
+
+@pytest.mark.parametrize("helm_name", ["helm3"], indirect=True)
+def test_a_release_of_helm_3_goes_on_with_helm_4(site, clean):
+    site.helm("install", "qsm")
+    site.helm("upgrade", "qsm")
+    pipelines, token = uids(site, "qsmpipelines"), site.get("secret", "qsm-hint-token")["data"]
+    site.program = "helm"
+    site.helm("upgrade", "qsm", "--set", "operator.settings.workers=4")
+    assert uids(site, "qsmpipelines") == pipelines
+    assert site.get("secret", "qsm-hint-token")["data"] == token
+    (container,) = site.get("deployment", "qsm-operator")["spec"]["template"]["spec"]["containers"]
+    assert {"name": "QSM_OPERATOR_WORKERS", "value": "4"} in container["env"]

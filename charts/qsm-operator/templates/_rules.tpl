@@ -34,17 +34,21 @@
   resources: [qsmroutes/status]
   verbs: [patch]
 - apiGroups: [qsm-operator.io]
+  resources: [qsmpipelines]
+  verbs: [list] # the condition Ready of a route says which pipeline is missing
+- apiGroups: [qsm-operator.io]
   resources: [qsmjobs]
   verbs: [create, get, list]
 - apiGroups: [""]
   resources: [configmaps] # the cursor into each Orthanc's changes
-  verbs: [get, create, update]
+  verbs: [create, get, update]
 - apiGroups: [coordination.k8s.io]
   resources: [leases] # which of the replicas follows the changes
-  verbs: [get, create, update]
-- apiGroups: [""]
-  resources: [events]
   verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [qsm-intake]
+  verbs: [get, update]
 {{- end }}
 
 {{- /* What to say where a Role belongs to the operator of another release. (dict "root" . "role" ROLE "place" TEXT), a JSON list. */}}
@@ -64,12 +68,12 @@
 {{- if and (.Capabilities.APIVersions.Has "qsm-operator.io/v1alpha1/QSMPipeline") (.Capabilities.APIVersions.Has "qsm-operator.io/v1alpha1/QSMRoute") }}yes{{ end }}
 {{- end }}
 
-{{- /* Helm resolves every kind before it creates anything, so objects of a kind that this very release brings come as hooks the first
-     time. They carry the marks of ownership: from the next upgrade on they are ordinary parts of the release. */}}
+{{- /* Helm resolves every kind before it creates anything, so pipelines come as hooks the first time. They carry the marks of ownership:
+     the next upgrade takes them over as parts of the release, unchanged, since they cannot be edited. */}}
 {{- define "qsm.firstInstall" -}}
-{{- if not (include "qsm.knowsApi" .root) -}}
-helm.sh/hook: {{ .hook }}
-meta.helm.sh/release-name: {{ .root.Release.Name }}
-meta.helm.sh/release-namespace: {{ .root.Release.Namespace }}
+{{- if not (include "qsm.knowsApi" .) -}}
+helm.sh/hook: post-install
+meta.helm.sh/release-name: {{ .Release.Name }}
+meta.helm.sh/release-namespace: {{ .Release.Namespace }}
 {{- end }}
 {{- end }}
