@@ -17,4 +17,4 @@ def test_says_its_version():
 def test_anything_else_is_wrong_usage():
     result = run("watch")
     assert result.returncode == 64
-    assert "qsm-operator run | version" in result.stderr
+    assert "qsm-operator run | version | route test" in result.stderr

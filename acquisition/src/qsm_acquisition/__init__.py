@@ -12,6 +12,7 @@ with it, so that the two cannot disagree about one patient's scan.
 
 from qsm_acquisition.acquisition import Acquisition, Cell, Survey
 from qsm_acquisition.frames import Component, FrameHeader, Rescale, Vendor
+from qsm_acquisition.needed import is_needed
 from qsm_acquisition.orthanc_tags import from_orthanc_tags
 from qsm_acquisition.reading import read_header
 from qsm_acquisition.refusals import Reason, Refusal
@@ -28,6 +29,7 @@ __all__ = [
     "Survey",
     "Vendor",
     "from_orthanc_tags",
+    "is_needed",
     "read_header",
     "survey",
 ]

@@ -141,7 +141,11 @@ def _as_number(value: Any) -> float:
 
 def items(dataset: Dataset, keyword: str) -> tuple[Dataset, ...]:
     """Items of a sequence; empty where it is absent or is no sequence."""
-    tag = tag_of(keyword)
+    return items_at(dataset, tag_of(keyword))
+
+
+def items_at(dataset: Dataset, tag: int) -> tuple[Dataset, ...]:
+    """The same by tag."""
     element = _element(dataset, tag)
     if element is None:
         return ()

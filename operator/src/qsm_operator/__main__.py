@@ -1,18 +1,24 @@
 """Start of the operator's program: settings, log, and everything that runs, put together."""
 
 import asyncio
-import json
 import logging
 import os
+import signal
 import sys
 from importlib.metadata import version
 
 import kopf
 
+from qsm_operator import command_line
 from qsm_operator.cluster import Cluster
+from qsm_operator.connections import ConnectionSettingsError
 from qsm_operator.credentials import CredentialsError, find_credentials
 from qsm_operator.handlers import make_registry, make_settings
-from qsm_operator.metrics import Metrics
+from qsm_operator.hints import Hints, serve_hints
+from qsm_operator.intake_settings import IntakeSettings, read_intake_settings
+from qsm_operator.intaking import Intaking
+from qsm_operator.logs import set_up_logs
+from qsm_operator.metrics import IntakeMetrics, Metrics
 from qsm_operator.operating import Operating
 from qsm_operator.serving import serve
 from qsm_operator.settings import Settings, SettingsError, read_settings
@@ -22,23 +28,6 @@ EX_USAGE = 64
 EX_CONFIG = 78
 
 logger = logging.getLogger("qsm_operator")
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object per line. Only what we put there ourselves: no specifications, no UIDs, nothing of a patient."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        line |= {name: getattr(record, name) for name in ("namespace", "qsmjob", "attempt") if hasattr(record, name)}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
 
 
 async def operate(settings: Settings) -> None:
@@ -75,21 +64,64 @@ def main() -> None:
             sys.stdout.write(f"qsm-operator {version('qsm-operator')}\n")
         case ["run"]:
             _run()
+        case ["intake"]:
+            _intake()
+        case ["route", *_]:
+            sys.exit(command_line.run(sys.argv[1:]))
         case _:
-            sys.stderr.write("usage: qsm-operator run | version    (settings: QSM_OPERATOR_... in the environment)\n")
+            sys.stderr.write(
+                "usage: qsm-operator run | intake | version | route test\n"
+                "settings: QSM_OPERATOR_... and QSM_INTAKE_... in the environment\n"
+            )
             sys.exit(EX_USAGE)
 
 
 def _run() -> None:
     try:
         settings = read_settings(os.environ)
-        handler = logging.StreamHandler()
-        handler.setFormatter(JsonLines())
-        logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-        # kopf's own log speaks of every object and may quote it.
-        logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+        set_up_logs(settings.log_level, settings.log_format)
         asyncio.run(operate(settings))
     except (SettingsError, CredentialsError) as error:
+        sys.stderr.write(f"qsm-operator: {error}\n")
+        sys.exit(EX_CONFIG)
+
+
+async def take_in(settings: IntakeSettings) -> None:
+    """Run intake until SIGTERM or SIGINT."""
+    credentials = find_credentials(os.environ)
+    metrics = IntakeMetrics()
+    metrics.build.labels(version("qsm-operator")).set(1)
+    transport = HttpTransport(credentials, settings.request_timeout_seconds)
+    work = Intaking(settings, Cluster(transport, metrics.request), metrics)
+    hints = Hints(settings, lambda: work.connections, work.hint, metrics)
+    hints.check()
+    await work.find_connections()
+    servers = [await serve(work, settings.http_host, settings.http_port)] if settings.http_port else []
+    if settings.hint_port:
+        servers.append(await serve_hints(hints, settings))
+    ended = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, ended.set)
+    starting = asyncio.create_task(work.start())
+    try:
+        await ended.wait()
+    finally:
+        logger.info("ends: finishing what is being looked at")
+        starting.cancel()
+        for server in servers:
+            await server.cleanup()
+        await work.stop()
+        await transport.close()
+
+
+def _intake() -> None:
+    try:
+        settings = read_intake_settings(os.environ)
+        set_up_logs(settings.log_level, settings.log_format)
+        # httpx writes a line for each request.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        asyncio.run(take_in(settings))
+    except (SettingsError, CredentialsError, ConnectionSettingsError) as error:
         sys.stderr.write(f"qsm-operator: {error}\n")
         sys.exit(EX_CONFIG)
 

@@ -21,10 +21,14 @@ _TRIES = 5
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
 
 _PREFIXES = {
     "qsmjobs": f"/apis/{GROUP}/{VERSION}",
     "qsmpipelines": f"/apis/{GROUP}/{VERSION}",
+    "qsmroutes": f"/apis/{GROUP}/{VERSION}",
+    "leases": "/apis/coordination.k8s.io/v1",
+    "configmaps": "/api/v1",
     "jobs": "/apis/batch/v1",
     "pods": "/api/v1",
     "events": "/api/v1",
@@ -130,6 +134,23 @@ class Cluster:
         """Create a Kubernetes Job and give it back; where it exists already, ApiError 409."""
         query = {"fieldManager": FIELD_MANAGER}
         return await self._ask("POST", "jobs", namespace, query=query, body=manifest)
+
+    async def create(self, resource: str, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object and give it back; where it exists already, ApiError 409."""
+        return await self._ask("POST", resource, namespace, query={"fieldManager": FIELD_MANAGER}, body=manifest)
+
+    async def replace(self, resource: str, namespace: str, name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace an object that is still as it was seen, by resourceVersion in the manifest (else ApiError 409)."""
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._ask("PUT", resource, namespace, name, query=query, body=manifest)
+
+    async def merge_status(self, resource: str, namespace: str, name: str, status: Mapping[str, Any]) -> dict[str, Any]:
+        """Change parts of a status, whatever else stands there."""
+        query = {"fieldManager": FIELD_MANAGER}
+        body = {"status": status}
+        return await self._ask(
+            "PATCH", resource, namespace, name, "status", query=query, body=body, content_type=_MERGE
+        )
 
     async def delete_job(self, namespace: str, name: str, uid: str, resource_version: str) -> bool:
         """Delete a Job and its pods, if it is still as it was seen; whether it was."""

@@ -1,18 +1,16 @@
 """One look at one QSMJob: gather facts, decide, write the status, act, tell. All state is in the cluster."""
 
 import asyncio
-import contextlib
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
+from qsm_operator.accounting import count_changes, log_changes
 from qsm_operator.admission import Candidate, Turns
-from qsm_operator.backends import FALLBACK_REASONS
 from qsm_operator.cluster import ApiError, Cluster, owned_selector
-from qsm_operator.conditions import Type, find
+from qsm_operator.conditions import Type, find, is_finished
 from qsm_operator.decisions import CreateJob, Decision, DeleteJob, DeleteQSMJob, Facts
 from qsm_operator.metrics import Metrics
 from qsm_operator.observed import SeenJob, SeenNode
@@ -21,10 +19,7 @@ from qsm_operator.report import cleaned
 from qsm_operator.resources import CPU, QSMJob
 from qsm_operator.settings import Settings
 from qsm_operator.store import Store
-from qsm_operator.times import moment
 from qsm_operator.workqueue import Key, WorkQueue
-
-logger = logging.getLogger(__name__)
 
 _MINOR_SECONDS = 15
 """Changes of a message alone are written no more often than this."""
@@ -76,7 +71,10 @@ class Controller:
             self.start_next()
             if self._turns.may_start(key):
                 decision = reconcile(_with_turn(facts), self._settings)
-        job = await self._write(job, decision)
+        written = await self._write(job, decision)
+        if written is not job:
+            self._account(job, facts, decision)
+        job = written
         if _has_open_attempt(decision.status):
             self._turns.runs(key)
         elif not decision.wants_start:
@@ -86,8 +84,14 @@ class Controller:
             await self._act(job, action)
         for event in decision.events:
             await self._cluster.tell(job, event, facts.now)
-        self._note(job, facts, decision)
         self._look_again(key, job, facts, decision)
+
+    def _account(self, before: QSMJob, facts: Facts, decision: Decision) -> None:
+        """Log and count what was just written: at once, for nobody tells it again when what comes next fails."""
+        log_changes(before, decision, facts.now)
+        count_changes(self._metrics, before, decision, facts.now)
+        if is_finished(decision.status.get("conditions") or []):
+            self._trouble.pop((before.namespace, before.name), None)
 
     def _look_again(self, key: Key, job: QSMJob, facts: Facts, decision: Decision) -> None:
         """When to look without being told."""
@@ -232,34 +236,6 @@ class Controller:
         self._trouble[key] = Trouble(message, is_final)
         # At once to say so in the status; later to try again.
         self._queue.add_after(key, 0 if is_new else 15)
-
-    def _note(self, job: QSMJob, facts: Facts, decision: Decision) -> None:
-        """Metrics of what has just become true."""
-        if decision.status == facts.job.status or decision.status.get("observedGeneration") is None:
-            return
-        for event in decision.events:
-            logger.info(
-                "%s", event.reason, extra={"namespace": job.namespace, "qsmjob": job.name, "attempt": event.attempt}
-            )
-        attempts = decision.status.get("attempts") or []
-        known = int(facts.job.status.get("attemptCount", 0))
-        for attempt in attempts:
-            if attempt["index"] > known and attempt.get("backendReason") in FALLBACK_REASONS:
-                self._metrics.fallbacks.labels(attempt["backendReason"]).inc()
-        had_run = any("runTime" in attempt for attempt in facts.job.status.get("attempts") or [])
-        began = next((attempt["runTime"] for attempt in attempts if "runTime" in attempt), None)
-        if began and not had_run:
-            self._metrics.queue_wait.observe(max(0.0, ((moment(began) or job.created) - job.created).total_seconds()))
-        complete = find(decision.status.get("conditions") or [], Type.COMPLETE) or {}
-        if complete.get("status") in {"True", "False"} and not facts.job.is_finished:
-            self._trouble.pop((job.namespace, job.name), None)
-            backend = decision.status.get("backend", "none")
-            self._metrics.finished.labels(job.namespace, job.pipeline_name, backend, complete["reason"]).inc()
-            seconds = (facts.now - job.created).total_seconds()
-            self._metrics.duration.labels(job.pipeline_name, backend, complete["reason"]).observe(max(0.0, seconds))
-            for stage in decision.status.get("stageSeconds") or []:
-                with contextlib.suppress(ValueError):
-                    self._metrics.stage_duration.labels(stage["stage"], backend).observe(float(stage["seconds"]))
 
 
 _REFUSALS = frozenset(

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from qsm_operator.observed import SeenJob, SeenNode, SeenPod
+from qsm_operator.report import Report
 from qsm_operator.resources import Pipeline, QSMJob
 
 
@@ -87,3 +88,5 @@ class Decision:
     """When to look again although nothing has changed."""
     wants_start: bool = False
     """It waits for its turn."""
+    report: Report | None = None
+    """What the pod of the attempt that has just ended left."""

@@ -10,6 +10,7 @@ from typing import Any
 from qsm_operator.admission import Turns
 from qsm_operator.cluster import ApiError, Cluster, owned_selector
 from qsm_operator.controller import Controller
+from qsm_operator.measuring import measure_jobs
 from qsm_operator.metrics import Metrics
 from qsm_operator.settings import Settings
 from qsm_operator.store import KINDS, Store
@@ -141,12 +142,7 @@ class Operating:
         self.metrics.queue_depth.set(self.queue.depth)
         self.metrics.queue_oldest.set(self.queue.oldest_seconds)
         self.metrics.turns_waiting.set(self.turns.waiting)
-        counts: dict[tuple[str, str], int] = {}
-        for state in self.store.states():
-            counts[state] = counts.get(state, 0) + 1
-        self.metrics.jobs.clear()
-        for (namespace, name), count in counts.items():
-            self.metrics.jobs.labels(namespace, name).set(count)
+        measure_jobs(self.metrics, self.store, datetime.now(UTC))
 
     def health(self) -> str:
         """What is wrong with us; empty where nothing is. That the API server is away is not our fault."""

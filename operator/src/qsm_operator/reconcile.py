@@ -63,6 +63,7 @@ def reconcile(facts: Facts, settings: Settings) -> Decision:
         events=transition_events(job.status, status),
         wake=plan.until if isinstance(plan, Wait) else None,
         wants_start=isinstance(plan, Start),
+        report=outcome.report if outcome else None,
     )
 
 

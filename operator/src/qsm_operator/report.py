@@ -3,7 +3,8 @@
 import json
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 MAX_REPORT_BYTES = 16384
@@ -13,8 +14,12 @@ _WORD = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 _UID_IN_TEXT = re.compile(r"\b[0-9]+(?:\.[0-9]+){4,}\b")
+_SCANNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._#+/-]{0,62}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+
+_MOST = 1e15
+"""More bytes or seconds than this nobody moved."""
 
 STEPS = ("fetch", "read", "reconstruct", "write", "deliver")
 """What a reconstruction does, in this order; a report says which it was at."""
@@ -31,6 +36,12 @@ class Report:
     metrics: tuple[dict[str, str], ...] = ()
     stage_seconds: tuple[dict[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    scanner: str = ""
+    """Vendor, model and short hash of the device."""
+    cached: tuple[str, ...] = ()
+    """Stages taken from interim data."""
+    store: Mapping[str, float] = field(default_factory=dict)
+    """Bytes, seconds and errors of the store of interim data, by the names in docs/contract.md."""
 
 
 def read_report(text: str | None) -> Report | None:
@@ -51,6 +62,9 @@ def read_report(text: str | None) -> Report | None:
         metrics=_pairs(found.get("metrics"), "name", "value", 64),
         stage_seconds=_pairs(found.get("stageSeconds"), "stage", "seconds", 16),
         warnings=tuple(text for entry in _items(found.get("warnings"), 16) if (text := cleaned(entry, 512))),
+        scanner=_matching(_SCANNER, found.get("scanner")),
+        cached=tuple(name for entry in _items(found.get("cached"), 16) if (name := _matching(_NAME, entry))),
+        store=_amounts(found.get("store")),
     )
 
 
@@ -90,6 +104,16 @@ def _pairs(entries: object, key: str, value: str, limit: int) -> tuple[dict[str,
         if text and _matching(_NAME, name):
             found.append({key: name, value: text})
     return tuple(found[:32])
+
+
+def _amounts(entries: object) -> dict[str, float]:
+    """Names and amounts that are neither negative nor absurd."""
+    found = {}
+    for name, number in entries.items() if isinstance(entries, dict) else ():
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if is_number and 0 <= number < _MOST and _matching(_NAME, name):
+            found[name] = float(number)
+    return dict(list(found.items())[:16])
 
 
 def _number(number: object, limit: int) -> str:

@@ -18,7 +18,15 @@ JOB_LABEL = f"{GROUP}/job"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 PIPELINE_LABEL = f"{GROUP}/pipeline"
 BACKEND_LABEL = f"{GROUP}/backend"
+ACQUISITION_LABEL = f"{GROUP}/acquisition"
+"""On a QSMJob that intake made: which acquisition, as a hash."""
+ROUTE_LABEL = f"{GROUP}/route"
+"""On the same: the QSMRoute that took it."""
+SUPERSEDES_ANNOTATION = f"{GROUP}/supersedes"
+"""On a QSMJob for images that changed: the job made for them as they were before."""
 PIPELINE_ANNOTATION = f"{GROUP}/pipeline-spec"
+LAST_IMAGE_ANNOTATION = f"{GROUP}/last-image-time"
+"""When the last image of the acquisition came to Orthanc, as intake knows it; RFC 3339."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 GPU = "GPU"
@@ -125,6 +133,8 @@ class QSMJob:
     is_deleting: bool
     spec: Mapping[str, Any]
     status: Mapping[str, Any]
+    last_image: datetime | None = None
+    """When the last image came; none where intake did not make the job."""
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> "QSMJob":
@@ -140,12 +150,20 @@ class QSMJob:
             is_deleting=bool(metadata.get("deletionTimestamp")),
             spec=body.get("spec") or {},
             status=body.get("status") or {},
+            last_image=moment((metadata.get("annotations") or {}).get(LAST_IMAGE_ANNOTATION)),
         )
 
     @property
     def is_finished(self) -> bool:
         """Whether it is complete or has failed, for good."""
         return conditions.is_finished(self.status.get("conditions") or [])
+
+    @property
+    def state(self) -> str:
+        """Reason of the condition Complete; New where nobody has looked at it yet."""
+        return str(
+            (conditions.find(self.status.get("conditions") or [], conditions.Type.COMPLETE) or {}).get("reason", "New")
+        )
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:

@@ -1,12 +1,36 @@
 """What others ask the operator over HTTP: does it live, is it ready, its metrics."""
 
+from typing import Protocol
+
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from qsm_operator.operating import Operating
+from qsm_operator.metrics.health import Health
 
 
-async def serve(work: Operating, host: str, port: int) -> web.AppRunner:
+class Served(Protocol):
+    """A program at work."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it knows all it needs."""
+        ...
+
+    @property
+    def metrics(self) -> Health:
+        """What it tells of itself."""
+        ...
+
+    def measure(self) -> None:
+        """Bring gauges up to date; called when they are read."""
+        ...
+
+    def health(self) -> str:
+        """What is wrong with it; empty where nothing is."""
+        ...
+
+
+async def serve(work: Served, host: str, port: int) -> web.AppRunner:
     """Answer on a port until `cleanup` of the runner is called."""
 
     async def healthz(_: web.Request) -> web.Response:

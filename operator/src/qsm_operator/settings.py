@@ -1,7 +1,11 @@
 """What the administrator decides about the operator: environment in, frozen Settings out, read once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 class SettingsError(ValueError):
@@ -44,6 +48,8 @@ class Settings:
     """Address it listens on."""
     log_level: str = field(default="INFO")
     """DEBUG, INFO, WARNING or ERROR."""
+    log_format: str = "json"
+    """json: one object per line; text: lines for people."""
 
 
 _LOWEST: Mapping[str, float] = {
@@ -66,20 +72,34 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     SettingsError
         A variable has a value of the wrong kind or below what can work, or a ``QSM_OPERATOR_`` variable is unknown.
     """
+    return read_into(Settings(), environment, "QSM_OPERATOR_", _LOWEST)
+
+
+S = TypeVar("S", bound="DataclassInstance")
+
+
+def read_into(defaults: S, environment: Mapping[str, str], prefix: str, lowest: Mapping[str, float]) -> S:
+    """The defaults, with what the variables of that prefix say instead; `lowest` values of numbers, else 0.
+
+    Raises
+    ------
+    SettingsError
+        As `read_settings`.
+    """
     found: dict[str, object] = {}
-    known = Settings.__dataclass_fields__
+    known = {field.name for field in fields(defaults)}
     for variable, text in environment.items():
-        if not variable.startswith("QSM_OPERATOR_"):
+        if not variable.startswith(prefix):
             continue
-        name = variable.removeprefix("QSM_OPERATOR_").lower()
+        name = variable.removeprefix(prefix).lower()
         if name not in known:
             raise SettingsError(f"{variable} is no setting of qsm-operator")
         if text.strip():
-            found[name] = _parsed(variable, name, text.strip(), getattr(_DEFAULTS, name))
-    return Settings(**found)  # type: ignore[arg-type]  # _parsed gives each field the type of its default
+            found[name] = _parsed(variable, name, text.strip(), getattr(defaults, name), lowest.get(name, 0))
+    return replace(defaults, **found)
 
 
-def _parsed(variable: str, name: str, text: str, default: object) -> object:
+def _parsed(variable: str, name: str, text: str, default: object, lowest: float) -> object:
     if isinstance(default, bool):
         if text.lower() not in {"true", "false"}:
             raise SettingsError(f"{variable} must be true or false, it is {text!r}")
@@ -89,14 +109,13 @@ def _parsed(variable: str, name: str, text: str, default: object) -> object:
     if isinstance(default, str):
         if name == "log_level" and text.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise SettingsError(f"{variable} must be DEBUG, INFO, WARNING or ERROR, it is {text!r}")
+        if name == "log_format" and text.lower() not in {"json", "text"}:
+            raise SettingsError(f"{variable} must be json or text, it is {text!r}")
         return text
     try:
         number = int(text) if isinstance(default, int) else float(text)
     except ValueError:
         raise SettingsError(f"{variable} must be a number, it is {text!r}") from None
-    if not _LOWEST.get(name, 0) <= number < 1e9:
-        raise SettingsError(f"{variable} must be at least {_LOWEST.get(name, 0):g}, it is {text!r}")
+    if not lowest <= number < 1e9:
+        raise SettingsError(f"{variable} must be at least {lowest:g}, it is {text!r}")
     return number
-
-
-_DEFAULTS = Settings()

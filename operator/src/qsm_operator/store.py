@@ -1,12 +1,12 @@
 """What was last seen of everything, as little as decisions need. Fed by watches and by lists; whoever is newer wins."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from qsm_operator.cluster import Listing
-from qsm_operator.conditions import Type, find
+from qsm_operator.conditions import Type
 from qsm_operator.observed import SeenJob, SeenPod
 from qsm_operator.resources import Pipeline, QSMJob
 
@@ -105,12 +105,6 @@ class Store:
             for key, job in self.qsmjobs.items()
             if key[0] == pipeline[0] and not job.is_finished and job.pipeline_name == pipeline[1]
         ]
-
-    def states(self) -> Iterable[tuple[str, str]]:
-        """Namespace and state of each QSMJob."""
-        for key, job in self.qsmjobs.items():
-            complete = find(job.status.get("conditions") or [], Type.COMPLETE) or {}
-            yield key[0], str(complete.get("reason", "New"))
 
 
 def _slim(job: QSMJob) -> QSMJob:

@@ -1,0 +1,122 @@
+"""From an acquisition that routes take to the QSMJobs that are there: made once, whoever comes a second time."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from qsm_acquisition.elements import text
+from qsm_operator.cluster import ApiError, Cluster
+from qsm_operator.contents import fingerprint
+from qsm_operator.examinations import Order, Seen
+from qsm_operator.intake_marks import CONTENT_NAME, STATE_NAME, Kind, digest, names_in, of_name, read_content
+from qsm_operator.intake_settings import IntakeSettings
+from qsm_operator.metrics import IntakeMetrics
+from qsm_operator.orders import acquisition_key, linked
+from qsm_operator.orthanc import Orthanc
+from qsm_operator.orthanc_answers import SeriesState
+from qsm_operator.resources import ACQUISITION_LABEL
+from qsm_operator.route_book import RouteBook
+
+logger = logging.getLogger(__name__)
+
+_ALREADY_EXISTS = 409
+
+
+class Ordering:
+    """Makes the QSMJobs of one Orthanc."""
+
+    def __init__(
+        self,
+        orthanc: Orthanc,
+        cluster: Cluster,
+        routes: RouteBook,
+        settings: IntakeSettings,
+        metrics: IntakeMetrics,
+        wall_clock: Callable[[], datetime],
+    ) -> None:
+        self.orthanc = orthanc
+        self._cluster, self._routes, self._settings, self._metrics = cluster, routes, settings, metrics
+        self._wall_clock = wall_clock
+
+    async def create(self, order: Order, own: list[Seen], header: Dataset) -> tuple[str, ...]:
+        """See to it that the jobs of an order exist; their names. Raises ApiError, OrthancError."""
+        key = acquisition_key(self.orthanc.name, order.acquisition.series_instance_uids)
+        before = tuple(name for one in own[:1] for name in names_in(self._said(one.state, 0, STATE_NAME)))
+        if order.is_revisit and not order.routes:
+            return before
+        manifests = order.jobs(self.orthanc.name, await self._revision(own))
+        existing = await self._cluster.list("qsmjobs", self._settings.namespace, selector=f"{ACQUISITION_LABEL}={key}")
+        known = {body["metadata"]["name"] for body in existing.items}
+        names: list[str] = []
+        is_new = False
+        for manifest in manifests:
+            name = manifest["metadata"]["name"]
+            names.append(name)
+            if name in known:
+                continue
+            if await self._create_one(linked(manifest, existing.items)):
+                is_new = True
+                pipeline = manifest["spec"]["pipelineRef"]["name"]
+                self._metrics.jobs_created.labels(pipeline).inc()
+                logger.info(
+                    "a QSMJob is made for a complete acquisition",
+                    extra={
+                        "namespace": self._settings.namespace,
+                        "qsmjob": name,
+                        "pipeline": pipeline,
+                        "acquisition": key,
+                    },
+                )
+        if is_new:
+            self._routes.took(order.routes, self._wall_clock())
+            self._count_complete(own, header)
+        return (*(name for name in before if order.is_revisit and name not in names), *names)
+
+    async def _create_one(self, manifest: Mapping[str, Any]) -> bool:
+        try:
+            await self._cluster.create("qsmjobs", self._settings.namespace, manifest)
+        except ApiError as error:
+            if error.status == _ALREADY_EXISTS:
+                return False
+            raise
+        return True
+
+    async def _revision(self, own: list[Seen]) -> str:
+        """What tells the content from the one the first job was made for; empty where it is the first, or the same.
+
+        Instances that were overwritten keep their identifiers. Whether they say the same tells the fingerprint that
+        was taken after the first time.
+        """
+        markers = [one.marker for one in own]
+        if any(marker is None or marker.kind is not Kind.QUEUED for marker in markers):
+            return ""
+        if any(marker is not None and marker.ids != one.ids for marker, one in zip(markers, own, strict=True)):
+            return ""
+        contents: list[str] = []
+        is_other = False
+        for one in own:
+            before = read_content(self._said(one.state, 2, CONTENT_NAME))
+            now = before if one.is_unchanged else await fingerprint(self.orthanc, one.state.id, before)
+            if before is None or now is None:
+                logger.warning("images were stored anew before they were fingerprinted: taken for the same")
+                return ""
+            is_other = is_other or now.md5 != before.md5
+            contents.append(now.md5)
+        return digest(contents) if is_other else ""
+
+    def _said(self, state: SeriesState, offset: int, name: str) -> str | None:
+        return of_name(state.metadata, self._settings.metadata_number + offset, name)
+
+    def _count_complete(self, own: Iterable[Seen], header: Dataset) -> None:
+        self._metrics.acquisitions.labels(scanner_of(header), "complete").inc()
+        moments = [one.state.last_update for one in own if one.state.last_update is not None]
+        if moments:
+            self._metrics.image_to_job.observe(max(0.0, (self._wall_clock() - max(moments)).total_seconds()))
+
+
+def scanner_of(header: Dataset) -> str:
+    """Vendor and model, for a metric; both are free of identity."""
+    return " ".join(part for part in (text(header, "Manufacturer"), text(header, "ManufacturerModelName")) if part)
