@@ -81,7 +81,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- /* What the script in Orthanc reads: where to send hints, the token, whom to trust. */}}
 {{- define "qsm.hintEnvironment" -}}
 - name: QSM_HINT_URL
-  value: https://{{ include "qsm.fullname" . }}-intake.{{ include "qsm.intakeNamespace" . }}.svc:8443/hint
+  value: https://{{ include "qsm.fullname" . }}-intake.{{ include "qsm.intakeNamespace" . }}.svc:8443/hint/{{ .Values.trial.orthanc.existingSecret | default (printf "%s-trial-orthanc" (include "qsm.fullname" .)) }}
 - name: QSM_HINT_TOKEN_FILE
   value: /etc/qsm-hint/token
 - name: QSM_HINT_CA_FILE
