@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helm_for_tests import CHART, DIGEST, ROOT, run_helm
+from helm_for_tests import API, CHART, DIGEST, EVERYTHING, ROOT, parsed, run_helm
 from kubernetes_for_tests import CRDS, running_cluster
 
 pytestmark = pytest.mark.cluster
@@ -99,7 +99,7 @@ class Site:
     def names(self, kind):
         return sorted(item["metadata"]["name"] for item in self.get(kind)["items"])
 
-    def until(self, check, seconds=40):
+    def until(self, check, seconds=120):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             found = check()
@@ -250,6 +250,26 @@ def test_a_life(site, kubernetes, clean, previous):
     site.until(lambda: not set(KINDS) & set(kubernetes.kubectl("get", "crds", "-o", "name").replace("/", " ").split()))
 
 
+@pytest.mark.parametrize("helm_name", ["helm"], indirect=True)
+def test_with_everything_on_the_api_server_takes_every_object(site, kubernetes, clean):
+    """Strictly, and in a restricted namespace: also what the trial, `helm test` and the lifecycle bring."""
+    site.helm("install", "qsm")
+    foreign = ("--set", "monitoring.podMonitor.enabled=false,monitoring.prometheusRule.enabled=false")
+    result = run_helm(
+        "template", "all", str(CHART), "-n", site.namespace, "-f", str(EVERYTHING), *foreign,
+        "--set", "pipelines.nameSuffix=-all", "--kube-version", "1.36.3", "--api-versions", API,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    for document in parsed(result.stdout):
+        if document["kind"] == "CustomResourceDefinition":
+            continue
+        options = ["--dry-run=server", "--validate=strict"]
+        applied = kubernetes.try_kubectl("apply", *options, "-n", site.namespace, "-f", "-", document=document)
+        assert applied.returncode == 0, applied.stderr
+        assert "would violate" not in applied.stderr, applied.stderr
+        assert "unknown field" not in applied.stderr, applied.stderr
+
+
 def test_a_new_image_is_published_under_a_new_name(site, clean):
     site.helm("install", "qsm")
     before = uids(site, "qsmpipelines")
@@ -316,7 +336,8 @@ def test_kinds_left_from_an_older_version(site, kubernetes, clean, tmp_path):
     for name in ("qsmpipelines", "qsmroutes"):
         kubernetes.kubectl("apply", "--server-side", "-f", str(CRDS / f"{name}.yaml"))
     kubernetes.kubectl("apply", "--server-side", "-f", "-", document=older)
-    kubernetes.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", *KINDS)
+    # kubectl wait stumbles over a kind so new that it has no conditions yet.
+    site.until(lambda: all(kubernetes.try_kubectl("get", kind, "-A").returncode == 0 for kind in KINDS))
 
     said = site.refused("install", "qsm", "--set", "crds.enabled=false")
     assert "qsmjobs.qsm-operator.io of this cluster is not that of chart" in said
@@ -346,8 +367,18 @@ def test_a_namespace_of_the_list_that_does_not_exist(site, elsewhere, clean):
 
 
 def test_helm_test_runs_its_pods_and_leaves_nothing(site, kubernetes, clean):
-    claim = {"storageClassName": "by-hand", "size": "1Gi"}
-    values = VALUES | {"test": FAKE | {"volume": claim}}
+    values = VALUES | {"test": FAKE | {"volume": {"storageClassName": "by-hand", "size": "1Gi"}}}
+    with volume_by_hand(kubernetes, site):
+        site.helm("install", "qsm", values=values)
+        said = site.helm("test", "qsm", "--timeout", "120s")
+        assert said.count("Phase:          Succeeded") >= 2
+        for kind in ("persistentvolumeclaims", "pods", "roles", "rolebindings", "serviceaccounts", "configmaps"):
+            assert not [name for name in site.names(kind) if name.startswith("qsm-test")], kind
+
+
+@contextlib.contextmanager
+def volume_by_hand(kubernetes, site):
+    """A volume that a claim of class `by-hand` gets; the cluster for tests makes none by itself."""
     volume = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -361,11 +392,7 @@ def test_helm_test_runs_its_pods_and_leaves_nothing(site, kubernetes, clean):
     }
     kubernetes.kubectl("create", "-f", "-", document=volume)
     try:
-        site.helm("install", "qsm", values=values)
-        said = site.helm("test", "qsm", "--timeout", "60s")
-        assert said.count("Phase:          Succeeded") >= 2
-        for kind in ("persistentvolumeclaims", "pods", "roles", "rolebindings", "serviceaccounts", "configmaps"):
-            assert not [name for name in site.names(kind) if name.startswith("qsm-test")], kind
+        yield
     finally:
         kubernetes.kubectl("delete", "pv", f"volume-{site.namespace}", "--wait=false")
 
@@ -425,8 +452,19 @@ def test_the_script_of_helm_test(site, kubernetes, clean):
     assert "the operator has not looked at it yet" in silent.stdout
     (left,) = site.names("qsmjobs")
     site.kubectl("delete", "qsmjob", left)
-    with site.operator():
-        done = run(60)
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "images"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "by-hand",
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }
+    with volume_by_hand(kubernetes, site), site.operator():
+        site.kubectl("create", "-f", "-", document=claim)
+        done = run(100)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Succeeded" in done.stdout
         assert site.names("qsmjobs") == []

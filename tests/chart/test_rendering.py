@@ -341,8 +341,8 @@ def test_policies_deny_by_default_and_fence_what_reconstructs():
         return {port["port"] for rule in policies[name]["egress"] for port in rule["ports"]}
 
     assert policies["qsm-recon"]["ingress"] == []
-    assert egress("qsm-operator") == {53, 443, 6443}
-    assert egress("qsm-intake") == {53, 443, 6443, 8042}
+    assert egress("qsm-operator") == {53, 443, 6443, 8443}
+    assert egress("qsm-intake") == {53, 443, 6443, 8042, 8443}
     assert 6443 not in egress("qsm-recon")
     assert {8042, 9000} <= egress("qsm-recon")
     job = SimpleNamespace(name="scan")
