@@ -18,6 +18,20 @@
 - apiGroups: [""]
   resources: [events]
   verbs: [create, list] # list: why a Job gets no pod (quota, LimitRange, PodSecurity)
+- apiGroups: [""]
+  resources: [pods/log]
+  verbs: [get] # the end of running pods' logs, for status.progress
+{{- end }}
+
+{{- /* A standby, in the operator's own namespace. Kubernetes cannot limit "create" by name. */}}
+{{- define "qsm.leaseRules" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "qsm.fullname" . }}-operator]
+  verbs: [get, update]
 {{- end }}
 
 {{- define "qsm.nodeRule" -}}
