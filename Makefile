@@ -87,6 +87,7 @@ sync: setup ## rewrite the documents that are generated from code (a test compar
 	$(BIN)/python -c "from qsm_recon.store.manifests import stage_schema; print(stage_schema(), end='')" > docs/stage-manifest.schema.json
 	$(BIN)/python -c "from qsm_operator.metrics.table import markdown; print(markdown(), end='')" > docs/metrics.md
 	$(BIN)/python -m tools.dashboards
+	$(BIN)/python tools/sync_chart.py
 
 lock: setup ## renew the hash-pinned requirements from the .in files
 	@for name in recon-cpu recon-gpu operator dev; do \
@@ -113,6 +114,11 @@ minio-down: ## stop it
 .PHONY: bench-operator
 bench-operator: setup ## latency, memory, restarts, chaos of the operator -> docs/operator-performance.md
 	$(BIN)/python -m benchmarks.operator $(ARGS)
+
+.PHONY: chart
+chart: setup ## lint the chart and test what it renders (needs the programs of make cluster-tools)
+	$(BIN)/python tools/sync_chart.py --check
+	$(BIN)/pytest -q tests/chart $(PYTEST_ARGS)
 
 .PHONY: cluster-tools cluster-up cluster-down cluster-status test-cluster
 cluster-tools: ## build the programs of a Kubernetes from Go modules, once (13 CPU-minutes)
