@@ -1,0 +1,51 @@
+"""Build stage: take out of /opt/qsm what no run needs, and compile the rest for a file system that is read-only.
+
+Bytecode is of the kind that is never compared with its source: it stays valid whatever times an image's files get.
+"""
+
+import compileall
+import hashlib
+import os
+import py_compile
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+NEEDLESS = ("*.a", "*.c", "*.h", "*.hpp", "*.pxd", "*.pyx", "*.pyi")
+"""For compilers and type checkers."""
+
+
+def main() -> None:
+    """Trim the environment this Python belongs to."""
+    site = Path(sysconfig.get_path("purelib"))
+    for folder in sorted(site.glob("*/**/tests")):
+        shutil.rmtree(folder, ignore_errors=True)
+    for pattern in NEEDLESS:
+        for path in site.rglob(pattern):
+            path.unlink()
+    for path in (site / "_gdcm").glob("gdcm*"):
+        if path.is_file() and path.suffix != ".py":
+            path.unlink()  # its command line programs
+    _link_equal_libraries(site)
+    if not compileall.compile_dir(
+        site, quiet=1, workers=1, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+    ):
+        sys.exit("trim: something does not compile")
+
+
+def _link_equal_libraries(site: Path) -> None:
+    """Wheels cannot hold links, so libraries come in three copies under three names."""
+    first: dict[tuple[Path, str], Path] = {}
+    for path in sorted(site.rglob("*.so*")):
+        if path.is_symlink() or not path.is_file():
+            continue
+        key = (path.parent, hashlib.sha256(path.read_bytes()).hexdigest())
+        kept = first.setdefault(key, path)
+        if kept is not path:
+            path.unlink()
+            os.symlink(kept.name, path)
+
+
+if __name__ == "__main__":
+    main()
