@@ -1,14 +1,8 @@
-"""Build stage: take out of /opt/qsm what no run needs, and compile the rest for a file system that is read-only.
+"""Build stage: take out of /opt/qsm what no run needs."""
 
-Bytecode is of the kind that is never compared with its source: it stays valid whatever times an image's files get.
-"""
-
-import compileall
 import hashlib
 import os
-import py_compile
 import shutil
-import sys
 import sysconfig
 from pathlib import Path
 
@@ -16,10 +10,14 @@ NEEDLESS = ("*.a", "*.c", "*.h", "*.hpp", "*.pxd", "*.pyx", "*.pyi")
 """For compilers and type checkers."""
 
 
+FOLDERS = ("Crypto/SelfTest", "pydicom/data/test_files", "pydicom/data/charset_files", "_gdcm/XML")
+"""Tests and example data that are not called so."""
+
+
 def main() -> None:
     """Trim the environment this Python belongs to."""
     site = Path(sysconfig.get_path("purelib"))
-    for folder in sorted(site.glob("*/**/tests")):
+    for folder in (*sorted(site.glob("*/**/tests")), *(site / name for name in FOLDERS)):
         shutil.rmtree(folder, ignore_errors=True)
     for pattern in NEEDLESS:
         for path in site.rglob(pattern):
@@ -28,10 +26,6 @@ def main() -> None:
         if path.is_file() and path.suffix != ".py":
             path.unlink()  # its command line programs
     _link_equal_libraries(site)
-    if not compileall.compile_dir(
-        site, quiet=1, workers=1, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
-    ):
-        sys.exit("trim: something does not compile")
 
 
 def _link_equal_libraries(site: Path) -> None:
