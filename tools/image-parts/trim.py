@@ -12,12 +12,16 @@ NEEDLESS = ("*.a", "*.c", "*.h", "*.hpp", "*.pxd", "*.pyx", "*.pyi")
 
 FOLDERS = ("Crypto/SelfTest", "pydicom/data/test_files", "pydicom/data/charset_files", "_gdcm/XML")
 """Tests and example data that are not called so."""
+SCIPY = ("cluster", "datasets", "differentiate", "fftpack", "integrate", "interpolate", "io", "misc", "odr")
+SCIPY += ("optimize", "signal", "spatial", "stats")
+"""Parts of SciPy that nothing here imports, 40 MB: we use its transforms and filters. `bytecode.py` imports every module
+of ours after this, so whoever comes to need one of them is told by the build."""
 
 
 def main() -> None:
     """Trim the environment this Python belongs to."""
     site = Path(sysconfig.get_path("purelib"))
-    for folder in (*sorted(site.glob("*/**/tests")), *(site / name for name in FOLDERS)):
+    for folder in (*sorted(site.glob("*/**/tests")), *(site / name for name in FOLDERS), *(site / "scipy" / name for name in SCIPY)):
         shutil.rmtree(folder, ignore_errors=True)
     for pattern in NEEDLESS:
         for path in site.rglob(pattern):
