@@ -78,7 +78,7 @@ sync: setup ## rewrite the documents that are generated from code (a test compar
 	$(BIN)/python -c "from qsm_recon.report.schema import json_schema; print(json_schema(), end='')" > docs/report.schema.json
 
 lock: setup ## renew the hash-pinned requirements from the .in files
-	@for name in recon-cpu recon-gpu operator dev; do \
+	@for name in recon-cpu recon-gpu operator image-build dev; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header requirements/$$name.in -o requirements/$$name.txt; done
 

@@ -46,6 +46,64 @@ def images() -> dict[str, Image]:
     return {name: Image(name, IMAGES / f"{name}.tar", facts) for name, facts in noted.items()}
 
 
+class Container:
+    """The images under podman or docker, as a cluster with the strictest rules would run them."""
+
+    _STRICT = ("--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--user=54321:54321")
+
+    def __init__(self, program: list[str], options: list[str]) -> None:
+        self._program, self._options = program, options
+        self._names: dict[str, str] = {}
+
+    def load(self, image: Image) -> None:
+        said = subprocess.run(
+            [*self._program, "load", "--input", str(image.archive)], capture_output=True, text=True, check=True
+        )
+        self._names[image.name] = said.stdout.strip().splitlines()[-1].split()[-1]
+
+    def run(self, name: str, *arguments: str, entrypoint: str = "", **environment: str) -> str:
+        """Standard output and error of one run that ends well."""
+        options = [f"--env={variable}={value}" for variable, value in environment.items()]
+        options += [f"--entrypoint={entrypoint}"] if entrypoint else []
+        command = [*self._program, "run", "--rm", *self._STRICT, *self._options, *options, self._names[name]]
+        ran = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, timeout=240)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout + ran.stderr
+
+    def config(self, name: str) -> dict[str, Any]:
+        """What the image says of itself."""
+        said = subprocess.run(
+            [*self._program, "image", "inspect", self._names[name]], capture_output=True, text=True, check=True
+        )
+        return dict(json.loads(said.stdout)[0]["Config"])
+
+    def labels(self, name: str) -> dict[str, str]:
+        """Its labels."""
+        return dict(self.config(name)["Labels"])
+
+
+@pytest.fixture(scope="session")
+def container(images: dict[str, Image]) -> Container:
+    """Where the images run without a cluster."""
+    if shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0:
+        found = Container(["docker"], [])
+    elif shutil.which("podman"):
+        # No temporary space, no entry for the user; and what podman needs where no systemd runs.
+        options = ["--read-only-tmpfs=false", "--passwd=false", "--unsetenv=HOME"]
+        if not Path("/run/systemd/system").exists():
+            options += ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"]
+            found = Container(["podman", "--cgroup-manager=cgroupfs", f"--runtime={shutil.which('runc')}"], options)
+        else:
+            found = Container(["podman"], options)
+    elif os.environ.get("QSM_E2E_REQUIRED") == "1":
+        pytest.fail("neither docker nor podman runs here, and QSM_E2E_REQUIRED=1", pytrace=False)
+    else:
+        pytest.skip("neither docker nor podman runs here")
+    for image in images.values():
+        found.load(image)
+    return found
+
+
 @pytest.fixture(scope="session")
 def kubernetes() -> Iterator[Kubernetes]:
     """A cluster with a real node and no GPU anywhere."""
@@ -142,6 +200,16 @@ class Site:
         told = self.kubernetes.try_kubectl("-n", self.namespace, "get", "events,pods", "-o", "wide").stdout
         log = self.kubernetes.try_kubectl("-n", self.namespace, "logs", "deployment/qsm-operator", "--tail=30").stdout
         return f"{told}\n{log}"
+
+
+@pytest.fixture(scope="session")
+def figures(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """Measured values, printed at the end."""
+    measured: dict[str, str] = {}
+    yield measured
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    for what, value in measured.items():
+        reporter.write_line(f"\nmeasured: {what}: {value}")
 
 
 @pytest.fixture(scope="module")

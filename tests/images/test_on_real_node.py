@@ -19,6 +19,11 @@ def backend(memory, **further):
     return {"resources": {"requests": {"cpu": "250m", "memory": "64Mi"}, "limits": {"memory": memory}}, **further}
 
 
+def cost(report):
+    peak = max(stage["peak_rss_mib"] for stage in report["stages"])
+    return f"{report['seconds']:.1f} s, {peak:.0f} MiB"
+
+
 def succeeded(status):
     condition = next(c for c in status["conditions"] if c["type"] == "Complete")
     return (condition["status"], condition["reason"]) == ("True", "Succeeded")
@@ -51,7 +56,7 @@ def first(site, scan, fast):
     return status
 
 
-def test_a_scan_becomes_a_map(site, first, record_property):
+def test_a_scan_becomes_a_map(site, first, figures):
     made = site.disk / "results/maps/first"
     report = json.loads((made / "report.json").read_text())
     files = sorted((made / "dicom/chi").iterdir())
@@ -64,8 +69,7 @@ def test_a_scan_becomes_a_map(site, first, record_property):
     for output in report["outputs"]:
         assert hashlib.sha256((made / output["path"]).read_bytes()).hexdigest() == output["sha256"]
     assert report["versions"]["python"].startswith("3.11.")
-    record_property("peak_mib", max(stage["peak_rss_mib"] for stage in report["stages"]))
-    record_property("seconds", report["seconds"])
+    figures["tiny head, fast-v1, in a pod"] = cost(report)
 
 
 def test_it_runs_with_the_least_rights(site, first):
@@ -81,13 +85,6 @@ def test_no_identity_outside_the_images(site, first):
     told = json.dumps([site.get("qsmjobs,jobs,events,pods"), site.kubectl("logs", "job/first-a1")])
     told += site.kubectl("logs", "deployment/qsm-operator")
     assert "CANARY" not in told
-
-
-def test_no_kernel_is_compiled_in_the_pod(site, first):
-    """What was compiled ahead serves: fitting and masking take a second, not ten."""
-    report = json.loads((site.disk / "results/maps/first/report.json").read_text())
-    simulated = {stage["stage"]: stage["seconds"] for stage in report["stages"]}
-    assert simulated["field_mapping"] < simulated["write"] + 3
 
 
 def test_the_same_bytes_as_outside_the_cluster(site, first, tmp_path):
@@ -125,15 +122,14 @@ def test_too_little_memory_means_more_the_next_time(site, scan):
     assert last["result"] == "Succeeded"
 
 
-def test_a_real_head(site, fast, shared_data, record_property):
+def test_a_real_head(site, fast, shared_data, figures):
     site.put(shared_data / "philips_ingenia_2echo_brain_classic" / "dicom", "head")
     site.submit("head", "head")
     status = site.finished("head")
     assert succeeded(status), site.evidence()
     report = json.loads((site.disk / "results/maps/head/report.json").read_text())
     assert 900 < report["quality"]["mask_volume_ml"] < 2000
-    record_property("peak_mib", max(stage["peak_rss_mib"] for stage in report["stages"]))
-    record_property("seconds", report["seconds"])
+    figures["real head, 80 x 80 x 53, 2 echoes, fast-v1, in a pod"] = cost(report)
 
 
 def test_no_such_scan_is_told(site, fast):
