@@ -55,7 +55,7 @@ tools: ## install the real programs the e2e tests talk to (Debian, as root)
 	@tools/ensure-programs
 
 e2e: setup ## real programs: dciodvfy, Orthanc, the installed command line
-	$(BIN)/pytest -q -m e2e --timeout=1800 $(PYTEST_ARGS)
+	$(BIN)/pytest -q -m e2e --ignore=tests/images --timeout=1800 $(PYTEST_ARGS)
 
 test-gpu: setup ## the numeric tests on a CUDA device
 	$(BIN)/pytest -q -m gpu $(PYTEST_ARGS)
@@ -100,4 +100,14 @@ cluster-status: ## what of it runs
 	@tests/cluster/cluster status
 
 test-cluster: setup ## the tests on a real API server: ours, or the one KUBECONFIG names
-	$(BIN)/pytest -q -m cluster --timeout=3600 $(PYTEST_ARGS)
+	$(BIN)/pytest -q -m cluster --ignore=tests/images --timeout=3600 $(PYTEST_ARGS)
+
+.PHONY: images images-gpu test-images
+images: setup ## container images as OCI archives in build/images, with sizes, digests, bills of materials (BASE=image@digest)
+	@BASE="$(BASE)" tools/images $(BIN)/python operator recon-cpu
+
+images-gpu: setup ## the same for the image with CuPy (large)
+	@BASE="$(BASE)" tools/images $(BIN)/python recon-gpu
+
+test-images: setup ## what is inside the images, and both of them on a real node (root)
+	$(BIN)/pytest -q tests/images -m "e2e or cluster" --timeout=1800 $(PYTEST_ARGS)

@@ -40,7 +40,7 @@ def test_no_compiler_no_pip_no_cache(container, name):
         "for program in gcc cc c++ clang ld as make pip pip3 git curl wget; do command -v $program; done; "
         "find / -xdev \\( -name 'pip*.dist-info' -o -path '*/site-packages/pip' -o -path '*/dist-packages/pip' "
         "-o -name '*.whl' -o -name '*.deb' -o -name .cache -o -path '/var/lib/apt/lists/*_Packages' \\) 2>/dev/null; "
-        "find /var/cache/apt -type f; find / -xdev -perm /002 -not -type l -not -perm /1000 2>/dev/null"
+        "find /var/cache/apt -type f; find / -xdev -perm /002 -not -type l -not -perm /1000 2>/dev/null; true"
     )
     assert container.run(name, "-c", look, entrypoint="sh") == ""
 
@@ -65,11 +65,11 @@ def test_recon_proves_itself(container, images):
 def test_recon_compiles_nothing(container):
     """Every kernel of a run comes with the image, and Numba's threads are OpenMP's."""
     program = (
-        "import subprocess, sys; from qsm_recon import __main__ as rim; code = rim.run(['selftest', '--quiet']); "
+        "from qsm_recon import __main__ as rim; code = rim.run(['selftest', '--quiet']); "
         "import numba; print(code, numba.threading_layer())"
     )
     said = container.run("qsm-recon", "-c", program, entrypoint="python", NUMBA_DEBUG_CACHE="1")
-    assert said.count("data loaded from") > 20
+    assert said.count("data loaded from") > 10
     assert "data saved to" not in said
     assert said.split()[-2:] == ["0", "omp"]
 
