@@ -56,7 +56,7 @@ tools: ## install the real programs the e2e tests talk to (Debian, as root)
 	@tools/ensure-programs
 
 e2e: setup ## real programs: dciodvfy, Orthanc, the installed command line
-	$(BIN)/pytest -q -m e2e --timeout=1800 $(PYTEST_ARGS)
+	$(BIN)/pytest -q -m e2e --ignore=tests/images --timeout=1800 $(PYTEST_ARGS)
 
 test-gpu: setup ## the numeric tests on a CUDA device
 	$(BIN)/pytest -q -m gpu $(PYTEST_ARGS)
@@ -90,7 +90,7 @@ sync: setup ## rewrite the documents that are generated from code (a test compar
 	$(BIN)/python tools/sync_chart.py
 
 lock: setup ## renew the hash-pinned requirements from the .in files
-	@for name in recon-cpu recon-gpu operator dev; do \
+	@for name in recon-cpu recon-gpu operator image-build dev; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header requirements/$$name.in -o requirements/$$name.txt; done
 
@@ -134,4 +134,14 @@ cluster-status: ## what of it runs
 	@tests/cluster/cluster status
 
 test-cluster: setup ## the tests on a real API server: ours, or the one KUBECONFIG names
-	$(BIN)/pytest -q -m cluster --timeout=3600 $(PYTEST_ARGS)
+	$(BIN)/pytest -q -m cluster --ignore=tests/images --timeout=3600 $(PYTEST_ARGS)
+
+.PHONY: images images-gpu test-images
+images: setup ## container images as OCI archives in build/images, with sizes, digests, bills of materials (BASE=image@digest)
+	@BASE="$(BASE)" tools/images $(BIN)/python operator recon-cpu
+
+images-gpu: setup ## the same for the image with CuPy (large)
+	@BASE="$(BASE)" tools/images $(BIN)/python recon-gpu
+
+test-images: setup ## what is inside the images, and both of them on a real node (root)
+	$(BIN)/pytest -q tests/images -m "e2e or cluster" --timeout=1800 $(PYTEST_ARGS)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from importlib.metadata import version
@@ -51,6 +52,8 @@ async def operate(settings: Settings) -> int:
         try:
             # kopf installs the signal handlers and comes back once a signal has come.
             await kopf.operator(
+                # kopf would ask for the user's name, and the user of a container need not have one.
+                identity=socket.gethostname(),  # type: ignore[arg-type]  # kopf does not export its name for a string
                 registry=make_registry(work, credentials),
                 settings=make_settings(),
                 standalone=True,
