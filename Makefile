@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 # More words for accuracy, reproducibility, bench, e.g. ARGS=--full or ARGS="--recipes fast-v1".
 ARGS ?=
 
-.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy reproducibility bench bench-store bench-intake check demo sync lock clean tools
+.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy reproducibility bench bench-store bench-intake check try demo demo-down sync lock clean tools
 
 
 help: ## list the verbs
@@ -78,8 +78,14 @@ bench-store: setup ## what keeping interim data costs, and what resuming saves -
 bench-intake: setup ## from Orthanc's event to the QSMJob; 1,000 acquisitions in chaos -> docs/intake-figures.md
 	PYTHONPATH=acquisition/src:recon-image/src:operator/src:. $(BIN)/python -m benchmarks.intake $(ARGS)
 
-demo: setup ## a simulated scan (or DICOM=folder) becomes a map, with a picture
+try: setup ## a simulated scan (or DICOM=folder) becomes a map, with a picture; no cluster (a minute)
+	@tools/try "$(BIN)" "$(DICOM)"
+
+demo: setup tools ## the whole loop: scanner, Orthanc, Kubernetes, PACS; one scan (or DICOM=folder) comes back as a map
 	@tools/demo "$(BIN)" "$(DICOM)"
+
+demo-down: ## end the demo, leave nothing behind
+	@$(BIN)/python -m tools.loop down
 
 sync: setup ## rewrite the documents that are generated from code (a test compares them)
 	$(BIN)/python -c "from qsm_recon.report.schema import json_schema; print(json_schema(), end='')" > docs/report.schema.json
