@@ -155,6 +155,8 @@ def test_names_in_every_character_set(site, tmp_path):
         assert not [word for word in words if word in place]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_five_thousand_instances_in_one_series(site, tmp_path):
     """A series of 5,000: read one by one, refused or taken, in bounded memory, and others are not held up."""
     template = ManyScans(tmp_path / "template", slices=40)
@@ -178,14 +180,17 @@ def test_five_thousand_instances_in_one_series(site, tmp_path):
     site.orthanc.settings["StableAge"] = 3
     site.orthanc.start()
     before = memory_mib(site.replicas[0])
+    began = time.monotonic()
     site.orthanc.send(folder)
     series = site.orthanc.get("/series?expand")[0]
     assert len(series["Instances"]) > 5000
-    site.until(lambda: (site.states().get("1") or "received") != "received", seconds=120)
-    assert memory_mib(site.replicas[0]) - before < 250
+    site.until(lambda: (site.states().get("1") or "received") != "received", seconds=600)
+    grown = memory_mib(site.replicas[0]) - before
+    print(f"5,040 instances: {grown:.0f} MiB more, {time.monotonic() - began:.0f} s with sending")  # noqa: T201
+    assert grown < 200
     write_scan(tmp_path / "other", study=2)
     site.orthanc.send(tmp_path / "other")
-    site.until_jobs(1)
+    site.until_jobs(1, seconds=120)
 
 
 def memory_mib(intake):
