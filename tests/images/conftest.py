@@ -49,7 +49,13 @@ def images() -> dict[str, Image]:
 class Container:
     """The images under podman or docker, as a cluster with the strictest rules would run them."""
 
-    _STRICT = ("--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--user=54321:54321")
+    _STRICT = (
+        "--network=none",
+        "--read-only",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+        "--user=54321:54321",
+    )
 
     def __init__(self, program: list[str], options: list[str]) -> None:
         self._program, self._options = program, options
@@ -213,7 +219,9 @@ def figures(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def site(kubernetes: Kubernetes, references: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(
+    kubernetes: Kubernetes, references: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     """A namespace with disk and running operator."""
     disk = tmp_path_factory.mktemp("disk")
     for folder in (disk, *disk.parents):  # pods run as a user who must get there

@@ -86,4 +86,6 @@ def test_bill_of_materials(images, name):
     pinned = (REQUIREMENTS / f"{LIST[name]}.txt").read_text()
     for package, version in re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+) *\\?$", pinned, re.MULTILINE):
         assert f"pkg:pypi/{package}@{version}" in listed
-    assert bill["metadata"]["component"]["properties"] == [{"name": "oci:digest", "value": images[name].facts["digest"]}]
+    assert bill["metadata"]["component"]["properties"] == [
+        {"name": "oci:digest", "value": images[name].facts["digest"]}
+    ]

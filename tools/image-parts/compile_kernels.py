@@ -11,7 +11,10 @@ from pathlib import Path
 
 PROGRAM = Path(sys.executable).parent / "qsm-recon"
 RECIPES = ("fast-v1", "best-v1", "medi0-v1", "chla-v1")
-SCANS = {"even": ("--vendor", "siemens", "--bipolar"), "uneven": ("--vendor", "ge", "--echo-times-s", "0.004,0.009,0.016")}
+SCANS = {
+    "even": ("--vendor", "siemens", "--bipolar"),
+    "uneven": ("--vendor", "ge", "--echo-times-s", "0.004,0.009,0.016"),
+}
 """Echoes at even and uneven distances take different ways through the fit."""
 
 

@@ -1,7 +1,6 @@
 """Build stage: take out of /opt/qsm what no run needs."""
 
 import hashlib
-import os
 import shutil
 import sysconfig
 from pathlib import Path
@@ -14,14 +13,18 @@ FOLDERS = ("Crypto/SelfTest", "pydicom/data/test_files", "pydicom/data/charset_f
 """Tests and example data that are not called so."""
 SCIPY = ("cluster", "datasets", "differentiate", "fftpack", "integrate", "interpolate", "io", "misc", "odr")
 SCIPY += ("optimize", "signal", "spatial", "stats")
-"""Parts of SciPy that nothing here imports, 40 MB: we use its transforms and filters. `bytecode.py` imports every module
-of ours after this, so whoever comes to need one of them is told by the build."""
+"""Parts of SciPy that nothing here imports, 40 MB: we use its transforms and filters. `bytecode.py` imports every
+module of ours after this, so whoever comes to need one of them is told by the build."""
 
 
 def main() -> None:
     """Trim the environment this Python belongs to."""
     site = Path(sysconfig.get_path("purelib"))
-    for folder in (*sorted(site.glob("*/**/tests")), *(site / name for name in FOLDERS), *(site / "scipy" / name for name in SCIPY)):
+    for folder in (
+        *sorted(site.glob("*/**/tests")),
+        *(site / name for name in FOLDERS),
+        *(site / "scipy" / name for name in SCIPY),
+    ):
         shutil.rmtree(folder, ignore_errors=True)
     for pattern in NEEDLESS:
         for path in site.rglob(pattern):
@@ -42,7 +45,7 @@ def _link_equal_libraries(site: Path) -> None:
         kept = first.setdefault(key, path)
         if kept is not path:
             path.unlink()
-            os.symlink(kept.name, path)
+            path.symlink_to(kept.name)
 
 
 if __name__ == "__main__":
