@@ -7,6 +7,8 @@ from pathlib import Path
 
 NEEDLESS = ("*.a", "*.c", "*.h", "*.hpp", "*.pxd", "*.pyx", "*.pyi")
 """For compilers and type checkers."""
+COMPILING = ("cupy", "cupyx", "nvidia", "cuda")
+"""But CuPy compiles at run time, with CUDA's headers."""
 
 
 FOLDERS = ("Crypto/SelfTest", "pydicom/data/test_files", "pydicom/data/charset_files", "_gdcm/XML")
@@ -28,7 +30,8 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
     for pattern in NEEDLESS:
         for path in site.rglob(pattern):
-            path.unlink()
+            if path.relative_to(site).parts[0] not in COMPILING:
+                path.unlink()
     for path in (site / "_gdcm").glob("gdcm*"):
         if path.is_file() and path.suffix != ".py":
             path.unlink()  # its command line programs
