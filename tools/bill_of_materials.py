@@ -1,6 +1,6 @@
-"""What is inside an image, as CycloneDX: every Debian package and every Python distribution, from the image's own records."""
+"""What is inside an image, as CycloneDX: Debian packages and Python distributions, from the image's own records."""
 
-import datetime
+import datetime as dt
 import email.parser
 import uuid
 from collections.abc import Iterable, Iterator
@@ -28,11 +28,11 @@ def bill_of_materials(image: ImageArchive) -> str:
         properties=[Property(name="oci:digest", value=image.digest)] if image.digest else [],
     )
     bom = Bom(
-        components=sorted([*_debian(image), *_python(image)], key=lambda component: str(component.purl)),
+        components=[*_debian(image), *_python(image)],
         serial_number=uuid.uuid5(uuid.NAMESPACE_OID, image.digest + labels[_LABEL + "title"]),
     )
     bom.metadata.component = subject
-    bom.metadata.timestamp = datetime.datetime.fromisoformat(image.config["created"])
+    bom.metadata.timestamp = dt.datetime.fromisoformat(image.config["created"])
     bom.register_dependency(subject, bom.components)
     return JsonV1Dot6(bom).output_as_string(indent=1)
 

@@ -29,9 +29,10 @@ class ImageArchive:
     """One image in one archive."""
 
     def __init__(self, path: Path) -> None:
-        self._tar = tarfile.open(path)  # noqa: SIM115 - lives as long as this object
-        names = set(self._tar.getnames())
-        if "index.json" in names:
+        self._path = path
+        with tarfile.open(path) as tar:
+            self._sizes = {member.name: member.size for member in tar}
+        if "index.json" in self._sizes:
             (described,) = self._json("index.json")["manifests"]
             manifest = self._json(_blob(described["digest"]))
             self.digest: str = described["digest"]
@@ -48,10 +49,11 @@ class ImageArchive:
         return json.loads(self._read(name))
 
     def _read(self, name: str) -> bytes:
-        member = self._tar.extractfile(name)
-        if member is None:
-            raise ValueError(f"{name} is no file of the archive")
-        return member.read()
+        with tarfile.open(self._path) as tar:
+            member = tar.extractfile(name)
+            if member is None:
+                raise ValueError(f"{name} is no file of the archive")
+            return member.read()
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -59,7 +61,7 @@ class ImageArchive:
         found = []
         for diff_id, blob in zip(self.config["rootfs"]["diff_ids"], self._blobs, strict=True):
             unpacked = sum(member.size for member, _ in self._members(blob) if member.isfile())
-            found.append(Layer(diff_id, blob, self._tar.getmember(blob).size, unpacked))
+            found.append(Layer(diff_id, blob, self._sizes[blob], unpacked))
         return tuple(found)
 
     def files(self, *, wanted: str) -> dict[str, bytes]:

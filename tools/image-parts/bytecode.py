@@ -2,9 +2,9 @@
 
     bytecode.py PACKAGE...
 
-Imports every module of the packages; what runs before this one imported counts too. Bytecode for all of the dependencies
-would take 40 MB more. It is of the kind that is never compared with its source, so it stays valid whatever times the
-files of an image get.
+Imports every module of the packages; what runs before this one imported counts too. Bytecode for all of the
+dependencies would take 40 MB more. It is of the kind that is never compared with its source, so it stays valid
+whatever times the files of an image get.
 """
 
 import importlib

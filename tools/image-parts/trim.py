@@ -1,21 +1,22 @@
 """Build stage: take out of /opt/qsm what no run needs."""
 
 import hashlib
-import os
 import shutil
 import sysconfig
 from pathlib import Path
 
 NEEDLESS = ("*.a", "*.c", "*.h", "*.hpp", "*.pxd", "*.pyx", "*.pyi")
 """For compilers and type checkers."""
+COMPILING = ("cupy", "cupyx", "nvidia", "cuda")
+"""But CuPy compiles at run time, with CUDA's headers."""
 
 
 FOLDERS = ("Crypto/SelfTest", "pydicom/data/test_files", "pydicom/data/charset_files", "_gdcm/XML")
 """Tests and example data that are not called so."""
 SCIPY = ("cluster", "datasets", "differentiate", "fftpack", "integrate", "interpolate", "io", "misc", "odr")
 SCIPY += ("optimize", "signal", "spatial", "stats")
-"""Parts of SciPy that nothing here imports, 40 MB: we use its transforms and filters. `bytecode.py` imports every module
-of ours after this, so whoever comes to need one of them is told by the build."""
+"""Parts of SciPy that nothing here imports, 40 MB: we use its transforms and filters. `bytecode.py` imports every
+module of ours after this, so whoever comes to need one of them is told by the build."""
 
 
 def main() -> None:
@@ -29,7 +30,8 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
     for pattern in NEEDLESS:
         for path in site.rglob(pattern):
-            path.unlink()
+            if path.relative_to(site).parts[0] not in COMPILING:
+                path.unlink()
     for path in (site / "_gdcm").glob("gdcm*"):
         if path.is_file() and path.suffix != ".py":
             path.unlink()  # its command line programs
@@ -46,7 +48,7 @@ def _link_equal_libraries(site: Path) -> None:
         kept = first.setdefault(key, path)
         if kept is not path:
             path.unlink()
-            os.symlink(kept.name, path)
+            path.symlink_to(kept.name)
 
 
 if __name__ == "__main__":

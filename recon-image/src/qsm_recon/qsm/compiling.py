@@ -1,8 +1,8 @@
 """Numba's one door: compiled CPU kernels for what arrays cannot say (queues, meshes, fused stencils).
 
 Compiled code is cached beside the source (or in NUMBA_CACHE_DIR where that is read-only), so only the first
-run after an install pays for compilation; a container image brings it along (`shipped_kernels`). `fastmath` stays off and no kernel reduces across threads: results
-are bit-identical for any number of threads.
+run after an install pays for compilation; a container image brings it along (`shipped_kernels`). `fastmath`
+stays off and no kernel reduces across threads: results are bit-identical for any number of threads.
 """
 
 import os

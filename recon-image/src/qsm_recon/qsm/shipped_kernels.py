@@ -1,8 +1,8 @@
 """Kernels compiled ahead, where the program lies in a file system that nobody can write to: in a container image.
 
-Numba keeps compiled kernels in one folder and wants to write there. So a private folder in temporary space gets a link to
-every kernel of the image; one that the image does not foresee is compiled into it and serves this run. The folder goes
-when the process ends.
+Numba keeps compiled kernels in one folder and wants to write there. So a private folder in temporary space gets a
+link to every kernel of the image; one that the image does not foresee is compiled into it and serves this run. The
+folder goes when the process ends.
 """
 
 import os
