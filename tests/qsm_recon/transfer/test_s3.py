@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import io
 import json
+import re
 import secrets
 import socket
 import threading
@@ -11,13 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import minio.time
 import pytest
+import urllib3
 from minio import MinioAdmin
 from minio.commonconfig import ENABLED, Filter
-from minio.credentials import StaticProvider
+from minio.credentials import Credentials, StaticProvider
 from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
+from minio.signer import sign_v4_sts
 from misbehaving_proxy import SLOW_DOWN, Fault, Proxy, saying
 from stores_for_tests import ACCESS, SECRET, ObjectStore, free_port
 
@@ -242,6 +246,78 @@ def _second_user(object_store: ObjectStore, bucket: str) -> str:
     return "reader"
 
 
+def _assumed(object_store: ObjectStore, bucket: str, prefix: str) -> dict[str, str]:
+    """Temporary credentials by AssumeRole, limited to a prefix as docs/store.md says."""
+    below, actions = f"arn:aws:s3:::{bucket}/{prefix}/*", ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
+    listing = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{bucket}"}
+    listing["Condition"] = {"StringLike": {"s3:prefix": f"{prefix}/*"}}  # type: ignore[assignment]
+    statements = [{"Effect": "Allow", "Action": actions, "Resource": below}, listing]
+    # Without blanks: Ceph 16.2 takes the + of the form's encoding for itself.
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
+    arn = "arn:xxx:xxx:xxx:xxxx"
+    if object_store.kind == "ceph":
+        who = {"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam:::user/qsmtest"]}, "Action": ["sts:AssumeRole"]}
+        all_s3 = {"Effect": "Allow", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::*"]}
+        version = "2012-10-17"
+        trust = json.dumps({"Version": version, "Statement": [who]})
+        object_store.admin("role", "create", "--role-name=recon", f"--assume-role-policy-doc={trust}")
+        given = json.dumps({"Version": version, "Statement": [all_s3]})
+        object_store.admin("role", "policy", "put", "--role-name=recon", "--policy-name=p", f"--policy-doc={given}")
+        arn = "arn:aws:iam:::role/recon"
+    form = urlencode(
+        {
+            "Action": "AssumeRole",
+            "Version": "2011-06-15",
+            "DurationSeconds": "900",
+            "RoleArn": arn,
+            "RoleSessionName": "job",
+            "Policy": policy,
+        }
+    )
+    now, digest = minio.time.utcnow(), hashlib.sha256(form.encode()).hexdigest()
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Host": object_store.endpoint.rpartition("/")[2],
+        "X-Amz-Date": minio.time.to_amz_date(now),
+    }
+    url = urlsplit(f"{object_store.endpoint}/")
+    signed = sign_v4_sts(
+        method="POST",
+        url=url,
+        region="us-east-1",
+        headers=headers,
+        credentials=Credentials(ACCESS, SECRET),
+        content_sha256=digest,
+        date=now,
+    )
+    answer = urllib3.request("POST", url.geturl(), body=form, headers=signed)
+    text = answer.data.decode()
+    assert answer.status == 200, text
+    names = {
+        "AccessKeyId": "AWS_ACCESS_KEY_ID",
+        "SecretAccessKey": "AWS_SECRET_ACCESS_KEY",
+        "SessionToken": "AWS_SESSION_TOKEN",
+    }
+    return {ours: re.findall(f"<{theirs}>([^<]+)<", text)[0] for theirs, ours in names.items()}
+
+
+def test_temporary_credentials_for_one_prefix_suffice(object_store: ObjectStore, name: str, tmp_path: Path) -> None:
+    values = _assumed(object_store, name, "jobs/one")
+    connection = object_store.connection(tmp_path / "c", **values)
+    bucket = Bucket.at(connection, f"s3://{name}/jobs/one", QUICK)
+    bucket.check()
+    assert bucket.get("not/there", 10) is None
+    put(bucket, "small", b"abc")
+    put(bucket, "big", BIG)
+    assert bucket.get("small", 3) == b"abc"
+    assert [entry.name for entry in bucket.entries("")] == ["big", "small"]
+    elsewhere = Bucket.at(connection, f"s3://{name}/jobs/two", QUICK)
+    assert fails(elsewhere.check) == ("StoreDenied", 78)
+    assert fails(lambda: elsewhere.get("a", 1)) == ("StoreDenied", 78)
+    assert fails(lambda: put(elsewhere, "a", b"a")) == ("StoreReadOnly", 78)
+    assert fails(lambda: bucket.remove("small")) == ("StoreReadOnly", 78), "the policy of this test allows none"
+
+
 def _minio_admin(object_store: ObjectStore) -> MinioAdmin:
     address = object_store.endpoint.rpartition("/")[2]
     return MinioAdmin(endpoint=address, credentials=StaticProvider(ACCESS, SECRET), secure=False)
@@ -293,13 +369,13 @@ def test_a_folder_goes_and_comes(object_store: ObjectStore, name: str, tmp_path:
     assert seen[-1] == 1.0
 
 
-@pytest.mark.parametrize("names", [("a", "a/b"), ("../a", "b"), ("a//b", "c"), (".hidden", "DOE^JOHN")])
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a//b", "c"), (".hidden", "DOE^JOHN")])
 def test_names_that_are_no_files_are_numbered(
     object_store: ObjectStore, name: str, tmp_path: Path, names: tuple[str, ...]
 ) -> None:
     prefix = f"odd/{secrets.token_hex(4)}"
-    if names == ("../a", "b") and object_store.kind == "minio":
-        pytest.skip("MinIO takes no such name")
+    if names[0] != ".hidden" and object_store.kind == "minio":
+        pytest.skip("MinIO takes no such names")
     for one in names:
         object_store.client().put_object(name, f"{prefix}/{one}", io.BytesIO(one.encode()), len(one))
     fetch(object_store.connection(tmp_path / "c"), f"s3://{name}/{prefix}", tmp_path / "got")

@@ -25,7 +25,7 @@ from minio.sse import Sse, SseKMS, SseS3
 from qsm_recon import connections
 from qsm_recon.connections import ConnectionSettingsError
 from qsm_recon.errors import TransientError
-from qsm_recon.transfer.s3_errors import ERRORS, explained, is_missing, is_worth_another_try, no_store
+from qsm_recon.transfer.s3_errors import ERRORS, explained, is_denied, is_missing, is_worth_another_try, no_store
 from qsm_recon.transfer.s3_patience import PATIENT, Patience
 
 T = TypeVar("T")
@@ -138,7 +138,7 @@ class Bucket:
             try:
                 response = self._client.get_object(self._bucket, self._prefix + name)
             except ERRORS as error:
-                if is_missing(error):
+                if is_missing(error) or (is_denied(error) and not self._is_listed(name)):
                     return None
                 raise
             try:
@@ -151,6 +151,11 @@ class Bucket:
                 response.release_conn()
 
         return self._try("read", read)
+
+    def _is_listed(self, name: str) -> bool:
+        """Whether an object is there: servers deny a missing one to those who may list only below a prefix."""
+        key = self._prefix + name
+        return any(one.object_name == key for one in self._client.list_objects(self._bucket, prefix=key))
 
     def get_file(self, name: str, path: Path) -> None:
         """An object into a new file, checked.

@@ -44,6 +44,11 @@ def is_missing(error: Exception) -> bool:
     return isinstance(error, S3Error) and error.code in _MISSING
 
 
+def is_denied(error: Exception) -> bool:
+    """Whether it says that we may not."""
+    return isinstance(error, S3Error) and error.code in _DENIED
+
+
 def is_worth_another_try(error: Exception) -> bool:
     """Whether the same request may succeed in a moment."""
     if isinstance(error, S3Error):
