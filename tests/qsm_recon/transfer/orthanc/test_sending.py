@@ -85,6 +85,23 @@ def test_a_refusal_is_not_repeated(orthanc, door, code):
     assert posted(orthanc, "/modalities/pacs/store") == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(0xA700, "ReceiverUnavailable"), (0xA900, "ReceiverRefuses"), (0xC123, "ReceiverRefuses"),
+     (0x0122, "ReceiverRefuses"), (0x0124, "ReceiverRefuses")],
+)  # fmt: skip
+@pytest.mark.parametrize("newer", [False, True])
+def test_what_the_receiver_answers_to_c_store_decides(orthanc, door, status, reason, newer):
+    sentence = f'C-STORE SCU to AET "MILLER" has failed with DIMSE status 0x{status:04X}'
+    told = {"State": "Failure", "ErrorCode": 9, "Progress": 25, "ErrorDetails": "" if newer else sentence}
+    orthanc.answers["/jobs/j"] = [as_json(told | ({"DimseErrorStatus": status} if newer else {}))]
+    with pytest.raises(ReconError) as failed:
+        send(door)
+    assert failed.value.reason == reason
+    assert f"{status:#06x}" in failed.value.message
+    assert "MILLER" not in failed.value.message
+
+
 def test_a_job_that_moves_is_left_alone_and_one_that_hangs_is_cancelled(orthanc, door):
     orthanc.answers["/jobs/j"] = [*(job_is("Running", progress=n) for n in range(40)), job_is("Success")]
     assert send(door).state is State.DELIVERED

@@ -1,8 +1,10 @@
 """Orthanc sends results on, as jobs of its own that we watch to their end."""
 
 import random
+import re
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import quote
 
 from qsm_recon.errors import InputError, TransientError
@@ -17,15 +19,18 @@ from qsm_recon.transfer.orthanc.series import Series
 _REFUSALS = frozenset({2, 7, 2015})
 """Orthanc's error codes that no repetition changes: no transfer syntax in common, no such receiver, no presentation
 context (the SOP class is not accepted)."""
+_DIMSE_STATUS = re.compile(r"DIMSE status 0x([0-9A-Fa-f]{4})")
+_DIMSE_REFUSALS = (range(0x0105, 0x0125), range(0xA900, 0xAA00), range(0xC000, 0xD000))
+"""C-STORE statuses that no repetition changes (PS3.4 B.2.3, PS3.7 C): not authorised, no such SOP class, data set does
+not match, cannot understand. 0xA7xx, out of resources, passes."""
 
 
 class RefusedError(InputError):
     """The receiver does not take such images."""
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, failure: "_JobFailedError") -> None:
         super().__init__(
-            "ReceiverRefuses",
-            f"the receiver does not accept these images (Orthanc's error {code}): it must take MR Image Storage",
+            "ReceiverRefuses", f"the receiver does not accept these images ({failure}); it must take MR Image Storage"
         )
 
 
@@ -108,13 +113,12 @@ def transmit(door: Door, way: str, receiver: str, resources: list[str], haste: H
         try:
             _run_job(door, WAYS[way].send(receiver), resources, haste)
         except _JobFailedError as error:
-            if error.code in _REFUSALS:
-                raise RefusedError(error.code) from None
+            if error.is_refusal:
+                raise RefusedError(error) from None
             if number == haste.tries:
                 raise TransientError(
                     "ReceiverUnavailable",
-                    f"the receiver did not take the images in {number} tries (Orthanc's error {error.code}); "
-                    "look at it and at the network",
+                    f"the receiver did not take the images in {number} tries ({error}); look at it and at the network",
                 ) from None
             jitter = random.uniform(0.5, 1.5)  # noqa: S311 - no secret
             time.sleep(haste.pause_s * 2 ** (number - 1) * jitter)
@@ -123,13 +127,20 @@ def transmit(door: Door, way: str, receiver: str, resources: list[str], haste: H
 
 
 class _JobFailedError(Exception):
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
+    """A job of Orthanc's ended in failure; as text: the numbers that tell why."""
+
+    def __init__(self, code: int, dimse_status: int | None = None) -> None:
+        told = f"Orthanc's error {code}"
+        super().__init__(told if dimse_status is None else f"{told}, DIMSE status {dimse_status:#06x}")
+        refused = dimse_status is not None and any(dimse_status in one for one in _DIMSE_REFUSALS)
+        self.is_refusal = code in _REFUSALS or refused
 
 
 def _run_job(door: Door, route: str, resources: list[str], haste: Haste) -> None:
-    """Start a job and see it end well; its State alone tells."""
+    """Start a job and see it end well; its State alone tells.
+
+    Not permissive: such a job ends in Success, with no failed instance counted, although the receiver refused most.
+    """
     started = door.post(route, {"Resources": resources, "Synchronous": False, "Permissive": False}, twice=False)
     with shaped(door.name):
         job = str(started["ID"])
@@ -147,13 +158,22 @@ def _run_job(door: Door, route: str, resources: list[str], haste: Haste) -> None
         if state == "Success":
             return
         if state == "Failure":
-            raise _JobFailedError(code)
+            raise _JobFailedError(code, _dimse_status(told))
         if so_far != progress:
             progress, moved = so_far, now
         if now - moved > haste.stalled_s or now - begun > haste.whole_s:
             _cancel(door, job)
             raise TransientError("ReceiverHangs", "the receiver takes too long; look at it and at the network")
         time.sleep(haste.poll_s)
+
+
+def _dimse_status(told: dict[str, Any]) -> int | None:
+    """What the receiver answered to C-STORE: newer servers have a field for it, older ones a sentence."""
+    field = told.get("DimseErrorStatus")
+    if isinstance(field, int):
+        return field
+    found = _DIMSE_STATUS.search(str(told.get("ErrorDetails", "")))
+    return int(found[1], 16) if found else None
 
 
 def _cancel(door: Door, job: str) -> None:
