@@ -13,10 +13,7 @@ SECRETS = [doc for file in (ROOT / "examples/secrets").glob("*.yaml") for doc in
 def documented():
     """Keys by kind of connection, from the tables of the contract."""
     text = (ROOT / "docs/contract.md").read_text().split("## Connections: what a Secret holds")[1].split("\n## ")[0]
-    tables = {
-        kind: rows
-        for kind, rows in re.findall(r"^\| (Orthanc|S3) \| meaning \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE)
-    }
+    tables = dict(re.findall(r"^\| (Orthanc|S3) \| meaning \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE))
     return {
         kind: set(re.findall(r"`([^`]+)`", " ".join(row.split("|")[1] for row in rows.splitlines())))
         for kind, rows in tables.items()
