@@ -49,7 +49,7 @@ class Unruly:
         async with (
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self.tls), auto_decompress=False) as session,
             session.request(
-                request.method, self.target + request.path_qs, headers=headers, data=body, timeout=_NO_LIMIT
+                request.method, self.target + request.path_qs, headers=headers, data=body or None, timeout=_NO_LIMIT
             ) as found,
         ):
             if lose and "watch" not in request.query:
