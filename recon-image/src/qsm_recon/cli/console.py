@@ -28,6 +28,7 @@ LABELS = {
     "referencing": "Referencing",
     "write": "Writing",
     "report": "Drawing the report",
+    "keep": "Storing results",
     "deliver": "Delivering",
     "simulate": "Simulating",
 }

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from qsm_recon.errors import ReconError, TransientError
+from qsm_recon.errors import InputError, ReconError, TransientError
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.request import Destination, JobPart, RequestError
 from qsm_recon.transfer import results, volume
@@ -97,9 +97,16 @@ class S3Place:
         self._s3 = s3()
 
     def find_own(self) -> Record | None:
-        """By the job's uid."""
-        record = results.from_document(self._s3.find_record(self._connection, self._uri))
-        return record if record is not None and record.job_uid == self._job.uid else None
+        """By the job's uid; `DestinationOccupied` where something else is recorded there."""
+        document = self._s3.find_record(self._connection, self._uri)
+        if document is None:
+            return None
+        record = results.from_document(document)
+        if record is None or record.job_uid != self._job.uid:
+            raise InputError(
+                "DestinationOccupied", "the destination prefix holds another result; empty it or name another"
+            )
+        return record
 
     def find(self, wanted: Mapping[str, str]) -> Record | None:  # noqa: ARG002 - as in a volume
         """The same."""
@@ -225,8 +232,14 @@ class Places:
         """A result with these series that lies at any of them; its folder will be `into`. Raises as `find_own`."""
         return self._find(lambda place: place.find(wanted), into)
 
-    def keep(self, result: Result) -> bool:
-        """Store it wherever it can be stored; whether that was anywhere."""
+    def keep(self, result: Result) -> None:
+        """Store it wherever it can be stored.
+
+        Raises
+        ------
+        ReconError
+            It could be stored nowhere, and why not: a reason that may pass before one that does not.
+        """
         kept = False
         for name, place in self._usable():
             try:
@@ -234,7 +247,8 @@ class Places:
                 kept = True
             except ReconError as error:
                 self._refused[name] = error
-        return kept
+        if not kept:
+            raise min(self._refused.values(), key=lambda one: one.exit_code != TransientError.exit_code)
 
     def deliver(self, result: Result, progress: Progress = silent) -> list[Delivery]:
         """How far it came with each, in the order of the request."""
