@@ -26,7 +26,14 @@ from qsm_recon.transfer.sources import Source
 KINDS = {MapKind.CHI: "ChiMap", MapKind.R2STAR: "R2StarMap"}
 """What the contract calls the maps."""
 
-_STEP_OF_STAGE = {"fetch": "fetch", "look": "read", "read": "read", "write": "write", "deliver": "deliver"}
+_STEP_OF_STAGE = {
+    "fetch": "fetch",
+    "look": "read",
+    "read": "read",
+    "write": "write",
+    "keep": "write",
+    "deliver": "deliver",
+}
 
 
 class Steps:
@@ -187,15 +194,18 @@ def _delivered(work: _Work, result: Result) -> dict[str, Any]:
     ------
     DeliveryError
         It is not: what has arrived, and what has not, in `details`.
+    ReconError
+        Nowhere could it be kept: it must be made again.
     """
     made, job = result.record, work.request.job
     warnings = list(made.report["warnings"])
     if made.job_uid != job.uid:
         warnings.append(f"ResultReused: made earlier by the job {made.job_name} from the same images and method.")
+    with work.clock.stage("keep"):
+        work.places.keep(result)
     with work.clock.stage("deliver") as progress:
-        if work.places.keep(result):
-            uids = {one.kind: one.series_instance_uid for one in made.series}
-            warnings += work.source.mark(work.pipeline, work.method, uids)
+        uids = {one.kind: one.series_instance_uid for one in made.series}
+        warnings += work.source.mark(work.pipeline, work.method, uids)
         deliveries = work.places.deliver(result, progress)
     told = {
         "outputs": _outputs(result, deliveries),

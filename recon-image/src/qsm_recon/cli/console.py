@@ -30,6 +30,7 @@ LABELS = {
     "write": "Writing",
     "keep": "Storing interim data",
     "report": "Drawing the report",
+    "keep": "Storing results",
     "deliver": "Delivering",
     "simulate": "Simulating",
 }

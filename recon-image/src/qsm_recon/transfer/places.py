@@ -77,13 +77,15 @@ class S3Place:
         Raises
         ------
         InputError
-            `DestinationOccupied`: another job's result is there; it is not touched.
+            `DestinationOccupied`: something else is recorded there; it is not touched.
         """
-        record = results.from_document(s3_folder.find_record(self._connection, self._uri))
-        if record is not None and record.job_uid != self._job.uid:
+        document = s3_folder.find_record(self._connection, self._uri)
+        if document is None:
+            return None
+        record = results.from_document(document)
+        if record is None or record.job_uid != self._job.uid:
             raise InputError(
-                "DestinationOccupied",
-                "the destination prefix holds the result of another job; empty it or name another",
+                "DestinationOccupied", "the destination prefix holds another result; empty it or name another"
             )
         return record
 
@@ -211,8 +213,14 @@ class Places:
         """A result with these series that lies at any of them; its folder will be `into`. Raises as `find_own`."""
         return self._find(lambda place: place.find(wanted), into)
 
-    def keep(self, result: Result) -> bool:
-        """Store it wherever it can be stored; whether that was anywhere."""
+    def keep(self, result: Result) -> None:
+        """Store it wherever it can be stored.
+
+        Raises
+        ------
+        ReconError
+            It could be stored nowhere, and why not: a reason that may pass before one that does not.
+        """
         kept = False
         for name, place in self._usable():
             try:
@@ -220,7 +228,8 @@ class Places:
                 kept = True
             except ReconError as error:
                 self._refused[name] = error
-        return kept
+        if not kept:
+            raise min(self._refused.values(), key=lambda one: one.exit_code != TransientError.exit_code)
 
     def deliver(self, result: Result, progress: Progress = silent) -> list[Delivery]:
         """How far it came with each, in the order of the request."""
