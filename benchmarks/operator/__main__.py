@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.machine import described
 from benchmarks.operator import chaos, latency, many
-from benchmarks.operator.ground import CLUSTER, Api, api, cluster, log_file, prepare, sweep
+from benchmarks.operator.ground import CLUSTER, api, cluster, log_file, prepare, sweep
 from benchmarks.operator.page import write
 
 PARTS = ("unhurried", "latency", "many", "chaos")
@@ -50,10 +50,11 @@ async def _measure(parts: list[str], *, scale: int) -> None:
             "chaos": lambda: chaos.measure(admin, config, count=1000 // scale, kill_every_s=5),
         }
         for part in parts:
-            await _one(admin, part, plans[part], keep=scale == 1)
+            await _one(part, plans[part], keep=scale == 1)
+        await sweep(admin)
 
 
-async def _one(admin: Api, part: str, plan: Callable[[], Awaitable[Any]], *, keep: bool) -> None:
+async def _one(part: str, plan: Callable[[], Awaitable[Any]], *, keep: bool) -> None:
     before = os.getloadavg()
     found = dataclasses.asdict(await plan()) | {
         "machine": described(),
@@ -63,7 +64,6 @@ async def _one(admin: Api, part: str, plan: Callable[[], Awaitable[Any]], *, kee
     print(part, json.dumps(found, indent=1))
     if keep:
         _kept(part).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    await sweep(admin)
 
 
 def _kept(part: str) -> Any:

@@ -27,7 +27,7 @@ def test_an_api_server_that_is_away_for_a_minute(site, operating, kubernetes):
         site.submit("fresh", execution={"backend": "CPU"})
         site.until(lambda: "fresh-a1" in site.names("jobs"), 20)
         names = [*(f"scan-{number}" for number in range(6)), "fresh"]
-        # Kubernetes' own controllers look for the API server again only after up to a minute; ours within seconds.
+        # Kubernetes' own controllers come back after pauses of up to a minute; ours does within seconds.
         site.until(lambda: all(site.state(name) == ("True", "Succeeded") for name in names), 180)
         for item in site.get("qsmjobs")["items"]:
             assert [attempt["result"] for attempt in item["status"]["attempts"]] == ["Succeeded"]
