@@ -166,7 +166,7 @@ def _running(
 def _settle(kept: InterimRun, clock: StageClock) -> None:
     """Wait for what is still on its way to the store."""
     if kept.keeper is not None:
-        with clock.stage("keep"):
+        with clock.stage("settle"):
             kept.settle()
 
 
