@@ -238,7 +238,7 @@ def overhead(recipe: str, dicom: str, place: dict[str, str], rounds: int) -> dic
 
 def chain_s(run: dict[str, Any]) -> float:
     """Seconds from the scan in memory to the map, interim data included."""
-    names = ("identify", *bench.CHAIN, "keep")
+    names = ("identify", *bench.CHAIN, "settle")
     return sum(float(run["stages"][name]["wall_s"]) for name in names if name in run["stages"])
 
 
