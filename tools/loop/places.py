@@ -14,7 +14,7 @@ class Places:
     state: Path = Path(os.environ.get("QSM_DEMO_DIR", "/tmp/qsm-demo"))  # noqa: S108 - one demo for each machine, found again by `down`
     output: Path = ROOT / "demo-out"
     subnet: str = os.environ.get("QSM_DEMO_SUBNET", "10.249.0")
-    first_port: int = int(os.environ.get("QSM_DEMO_PORT", "31443"))
+    first_port: int = int(os.environ.get("QSM_DEMO_PORT", "25443"))
     namespace: str = "qsm"
 
     @property

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 from minio import Minio
+from minio.error import MinioException
+from urllib3.exceptions import HTTPError
 
 from tools.loop import running
 from tools.loop.orthanc import USER, Orthanc
@@ -59,8 +61,7 @@ class Site:
         client = Minio(
             f"{self.places.host}:{self.places.port('s3')}", *S3_USER.values(), secure=False, region="us-east-1"
         )
-        if not client.bucket_exists(BUCKET):
-            client.make_bucket(BUCKET)
+        running.until("the object store takes a bucket", 60, lambda: _has_bucket(client))
 
     def _store_environment(self) -> dict[str, str]:
         port = self.places.port
@@ -189,6 +190,16 @@ class Site:
         call(script, "down", f"{self.places.state}-s3")
         self.cluster("down")
         shutil.rmtree(self.places.state, ignore_errors=True)
+
+
+def _has_bucket(client: Minio) -> bool:
+    """Make it; a gateway that has only just started answers 404 for a while."""
+    try:
+        if not client.bucket_exists(BUCKET):
+            client.make_bucket(BUCKET)
+    except (MinioException, HTTPError):
+        return False
+    return True
 
 
 def check_programs() -> None:

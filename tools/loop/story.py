@@ -98,8 +98,8 @@ def _events(name: str, job: dict[str, Any]) -> Iterator[tuple[str, float]]:
         yield started, _seconds(attempt["startTime"])
         if "runTime" in attempt:
             yield f"attempt {attempt['index']} runs", _seconds(attempt["runTime"])
-    if "progress" in status:
-        yield f"stage {status['progress'].get('stage')}", time.time()
+    if status.get("progress", {}).get("stage"):
+        yield f"stage {status['progress']['stage']}", time.time()
     told = {"ResultsStored": "results are stored", "ResultsDelivered": "results are delivered", "Complete": "complete"}
     for condition in status.get("conditions", []):
         if condition["status"] == "True" and condition["type"] in told:
