@@ -4,24 +4,29 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pydicom
 import pytest
 from misbehaving_proxy import SLOW_DOWN, Fault, Proxy
-from stores_for_tests import ObjectStore
+from stores_for_tests import ObjectStore, running
 
 from qsm_recon import __main__ as rim
+from qsm_recon import recipes
+from qsm_recon.errors import ReconError
 from qsm_recon.qsm.config import STAGES
 from qsm_recon.store import interim
 from qsm_recon.store.housekeeping import verify
 from qsm_recon.store.interim import open_store
 from qsm_recon.store.store import Whole
+from qsm_recon.transfer.s3 import Bucket
 from qsm_recon.transfer.s3_patience import Patience
 
 pytestmark = pytest.mark.e2e
@@ -74,6 +79,76 @@ def test_a_run_resumes_from_a_bucket(
     assert json.loads(capsys.readouterr().out) == {"interim": 30, "failed": 7}
     assert rim.run(["store", "gc", "--json", "--grace-hours", "0", *where]) == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize("cleanup", ["Never", "OnSuccess"])
+def test_a_pods_next_job_goes_on_from_the_bucket(
+    place: tuple[str, Path],
+    vendor_folder: Callable[[str], Path],
+    recipe: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cleanup: str,
+) -> None:
+    uri, connection = place
+    log = tmp_path / "termination-log"
+    log.touch()
+    monkeypatch.setenv("QSM_TERMINATION_LOG", str(log))
+    cached = []
+    for number in (1, 2):
+        request = {
+            "version": 1,
+            "job": {"name": f"j{number}", "uid": f"u{number}", "attempt": 1},
+            "source": {"volume": {"directory": str(vendor_folder("philips-enhanced"))}},
+            "pipeline": {"name": "p", "image": "i@sha256:0", "recipe": recipes.load(recipe).config.canonical()},
+            "destinations": [{"name": "d", "volume": {"directory": str(tmp_path / f"out-{number}")}}],
+            "interimData": {"connection": str(connection), "uri": uri},
+            "device": "cpu",
+            "scratch": str(tmp_path / "scratch"),
+            "cleanup": cleanup,
+        }
+        monkeypatch.setenv("QSM_REQUEST", json.dumps(request))
+        assert rim.run(["job", "--quiet"]) == 0
+        cached.append(json.loads(log.read_text())["cached"])
+    assert cached == [[], list(STAGES) if cleanup == "Never" else []]
+    store = open_store(uri, connection)
+    runs = [run for _, run in store.runs() if run is not None]
+    assert {(run.job.name, run.image) for run in runs if run.job} == {("j1", "i@sha256:0"), ("j2", "i@sha256:0")}
+    assert bool(list(store.backing.entries("interim/"))) == (cleanup == "Never")
+    monkeypatch.setenv(
+        "QSM_REQUEST", json.dumps({**request, "interimData": {"connection": str(connection), "uri": "s3://no-bucket"}})
+    )
+    shutil.rmtree(tmp_path / "out-2")
+    assert rim.run(["job", "--quiet"]) == 78
+    assert json.loads(log.read_text())["reason"] == "StoreBucketMissing"
+
+
+def test_a_certificate_of_ones_own(ball: Any, recipe: str, tmp_path: Path) -> None:
+    certificates = tmp_path / "certificates"
+    certificates.mkdir()
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=store"]
+    words += ["-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(certificates / "private.key"), "-out", str(certificates / "public.crt")]
+    subprocess.run(["openssl", *words, *files], check=True, capture_output=True)
+    authority = (certificates / "public.crt").read_text()
+    with running("minio", CERTS=str(certificates)) as server:
+        distrusting = server.connection(tmp_path / "a")
+        trusting = server.connection(tmp_path / "b", ca_crt=authority)
+        uri = "s3://qsm-tls/x"
+        for connection, reason in ((distrusting, "StoreCertificate"), (trusting, "StoreBucketMissing")):
+            with pytest.raises(ReconError) as caught:
+                open_store(uri, connection)
+            assert caught.value.reason == reason
+        _make_bucket(trusting, uri)
+        where = ["--store", uri, "--store-connection", str(trusting), "--store-failure", "fail"]
+        for name in ("one", "two"):
+            assert rim.run(arguments(ball, recipe, tmp_path / name, *where)) == 0
+        assert report_of(tmp_path / "two")["cached"] == list(STAGES)
+
+
+def _make_bucket(connection: Path, uri: str) -> None:
+    bucket = Bucket.at(connection, uri)
+    bucket._client.make_bucket(bucket._bucket)
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "remove"])

@@ -250,7 +250,7 @@ def _assumed(object_store: ObjectStore, bucket: str, prefix: str) -> dict[str, s
     """Temporary credentials by AssumeRole, limited to a prefix as docs/store.md says."""
     below, actions = f"arn:aws:s3:::{bucket}/{prefix}/*", ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
     listing = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{bucket}"}
-    listing["Condition"] = {"StringLike": {"s3:prefix": f"{prefix}/*"}}  # type: ignore[assignment]
+    listing["Condition"] = {"StringLike": {"s3:prefix": [f"{prefix}/*"]}}  # type: ignore[assignment]
     statements = [{"Effect": "Allow", "Action": actions, "Resource": below}, listing]
     # Without blanks: Ceph 16.2 takes the + of the form's encoding for itself.
     policy = json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
@@ -311,6 +311,7 @@ def test_temporary_credentials_for_one_prefix_suffice(object_store: ObjectStore,
     put(bucket, "big", BIG)
     assert bucket.get("small", 3) == b"abc"
     assert [entry.name for entry in bucket.entries("")] == ["big", "small"]
+    object_store.client().put_object(name, "jobs/two/a", io.BytesIO(b"a"), 1)
     elsewhere = Bucket.at(connection, f"s3://{name}/jobs/two", QUICK)
     assert fails(elsewhere.check) == ("StoreDenied", 78)
     assert fails(lambda: elsewhere.get("a", 1)) == ("StoreDenied", 78)
