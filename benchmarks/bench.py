@@ -52,11 +52,11 @@ PAGES = {"cpu": "performance.md", "gpu": "performance-gpu.md"}
 Results = dict[tuple[str, str], dict[str, Any]]
 
 
-def scans() -> dict[str, dict[str, Any]]:
+def scans(names: tuple[str, ...] = ("small", *GRIDS)) -> dict[str, dict[str, Any]]:
     """Folder of DICOM for each protocol, simulated once per version of the simulator."""
     version = fingerprint(SOURCES / "simulation")
     found = {}
-    for name in ("small", *GRIDS):
+    for name in names:
         folder = OUT / "scans" / f"{name}-{version}"
         if not folder.exists():
             for old in (OUT / "scans").glob(f"{name}-*"):

@@ -11,7 +11,16 @@ from qsm_recon.survey import _TELLING
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [path for room in ("acquisition", "recon-image") for path in (ROOT / room / "src").rglob("*.py")]
-ERRORS = {"ReconError", "InputError", "TransientError", "UsageError", "DeviceError", "RecipeError", "RequestError"}
+ERRORS = {
+    "ReconError",
+    "InputError",
+    "TransientError",
+    "UsageError",
+    "DeviceError",
+    "RecipeError",
+    "RequestError",
+    "StorageError",
+}
 CODE = re.compile(r"^([A-Z][a-z0-9]+[A-Z][A-Za-z0-9]*): ")
 
 

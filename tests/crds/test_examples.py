@@ -11,6 +11,7 @@ from kubernetes_for_tests import EXAMPLES
 pytestmark = pytest.mark.cluster
 
 ACCEPTED = sorted(file for folder in ("pipelines", "jobs", "routes") for file in (EXAMPLES / folder).glob("*.yaml"))
+SECRETS = sorted((EXAMPLES / "secrets").glob("*.yaml"))
 REFUSED = sorted((EXAMPLES / "refused").glob("*.yaml"))
 
 
@@ -26,7 +27,8 @@ def answers(kubernetes, namespace) -> dict[Path, subprocess.CompletedProcess]:
         return kubernetes.try_kubectl("apply", "-n", namespace, "--dry-run=server", "-f", str(file))
 
     with ThreadPoolExecutor(4) as pool:
-        return dict(zip(ACCEPTED + REFUSED, pool.map(apply, ACCEPTED + REFUSED), strict=True))
+        files = ACCEPTED + SECRETS + REFUSED
+        return dict(zip(files, pool.map(apply, files), strict=True))
 
 
 def test_there_are_examples_of_every_kind():
@@ -37,7 +39,7 @@ def test_there_are_examples_of_every_kind():
     assert len(REFUSED) >= 40
 
 
-@pytest.mark.parametrize("file", ACCEPTED, ids=name_of)
+@pytest.mark.parametrize("file", ACCEPTED + SECRETS, ids=name_of)
 def test_is_accepted(answers, file):
     assert answers[file].returncode == 0, answers[file].stderr
     assert "Warning" not in answers[file].stderr

@@ -1,6 +1,7 @@
 """A real Prometheus with days of our own exposition in it, and our own rules evaluated over all of that time."""
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -11,13 +12,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from orthanc_for_tests import free_port, require
-from promtool_for_tests import RULES
+from promtool_for_tests import rules
 from site_for_tests import Sample
 
 BEGIN = 1_760_000_400
 """When the days begin, Unix time; 2025-10-09 09:00 UTC, long enough ago for blocks to be cut from it."""
-LEVELS = 5
-"""How many recording rules stand on one another; each pass over the past fills one level more."""
 
 
 class Prometheus:
@@ -41,8 +40,8 @@ class Prometheus:
             f"--web.listen-address=127.0.0.1:{self.port}",
             "--query.lookback-delta=10m",
         ]
-        log = (self.folder / "prometheus.log").open("ab")
-        self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        with (self.folder / "prometheus.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
@@ -76,10 +75,10 @@ class Prometheus:
             file.write("# EOF\n")
         _promtool("tsdb", "create-blocks-from", "openmetrics", str(text), str(self.data), "--max-block-duration=240h")
 
-    def back_fill_rules(self, until: int) -> None:
-        """Evaluate the recording rules over the past, of the running server; restart it to see what came of it."""
-        made = self.folder / "made"
-        recording = [str(file) for file in RULES if file.stem == "recording"]
+    def back_fill_rules(self, recorded: list[dict[str, str]], until: int) -> None:
+        """Evaluate recording rules over the past, of the running server; restart it to see what came of it."""
+        made, file = self.folder / "made", self.folder / "rules.yaml"
+        file.write_text(json.dumps({"groups": [{"name": "past", "rules": recorded}]}))
         _promtool(
             "tsdb",
             "create-blocks-from",
@@ -89,7 +88,7 @@ class Prometheus:
             f"--end={until}",
             "--eval-interval=3m",
             f"--output-dir={made}",
-            *recording,
+            str(file),
         )
         for block in made.iterdir():
             if block.is_dir() and (block / "meta.json").exists():
@@ -104,6 +103,21 @@ class Prometheus:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{query}: {error.read().decode()}") from error
+
+
+def levels() -> list[list[dict[str, str]]]:
+    """Recording rules, those first that stand on no other, then those that stand on these, and so on."""
+    left = {rule["record"]: rule for rule in rules() if "record" in rule}
+    found = []
+    while left:
+        ready = [
+            name
+            for name, rule in left.items()
+            if not any(re.search(rf"{other}(?![a-z_])", rule["expr"]) for other in left if other != name)
+        ]
+        assert ready, f"these stand on one another: {sorted(left)}"
+        found.append([left.pop(name) for name in ready])
+    return found
 
 
 def _kinds(series: dict[Sample, list[float | None]]) -> dict[str, str]:

@@ -4,14 +4,14 @@ import json
 import re
 
 import pytest
-from prometheus_for_tests import BEGIN, LEVELS, Prometheus
+from prometheus_for_tests import BEGIN, Prometheus, levels
 from promtool_for_tests import alerts
 from site_for_tests import HOUR, MINUTE, Site, replay
 
 from tools.dashboards import PAGES
 from tools.dashboards.__main__ import FOLDER, text_of
 
-DAYS = 6
+DAYS = 5
 STEP = 3 * MINUTE
 NOW = BEGIN + DAYS * 24 * HOUR - STEP
 
@@ -24,13 +24,13 @@ UNITS = {"short", "s", "percentunit", "bytes", "Bps", "reqps", "ops", "ppb", "ml
 
 
 def traffic():
-    """Six days in which everything happens a little, so that no panel has a reason to be empty."""
+    """Five days in which everything happens a little, so that no panel has a reason to be empty."""
 
     def now_and_then(site):
         day, hour = divmod(site.now / HOUR, 24)
         site.fallback_share, site.failed_share = 0.1, 0.05
-        site.pacs = "down" if day == 4 and 3 <= hour < 4 else "up"
-        site.store_reason = "StoreUnavailable" if day == 5 and 3 <= hour < 3.2 else ""
+        site.pacs = "down" if day == 3 and 3 <= hour < 4 else "up"
+        site.store_reason = "StoreUnreachable" if day == 4 and 3 <= hour < 3.2 else ""
 
     series = replay(Site(), 24 * DAYS, now_and_then, step=STEP)
     for job in ("operator", "intake"):
@@ -45,9 +45,9 @@ def traffic():
 def prometheus(tmp_path_factory):
     server = Prometheus(tmp_path_factory.mktemp("prometheus"))
     server.fill(traffic(), STEP)
-    for _ in range(LEVELS):
+    for recorded in levels():
         with server:
-            server.back_fill_rules(NOW)
+            server.back_fill_rules(recorded, NOW)
     with server:
         yield server
 

@@ -67,6 +67,7 @@ class World:
         self.is_gone = False
         self.may_start = True
         self.trouble, self.is_refused = "", False
+        self.progress = None
         self.most_live = 0
         self._serial = 0
 
@@ -89,6 +90,7 @@ class World:
             may_start=self.may_start,
             trouble=self.trouble,
             is_refused=self.is_refused,
+            progress=self.progress,
         )
 
     def look(self, *, crash_after_write=False):

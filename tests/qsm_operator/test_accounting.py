@@ -10,8 +10,10 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 
 from qsm_operator.accounting import count_changes
 from qsm_operator.admission import Turns
-from qsm_operator.cluster import ApiError, Cluster
+from qsm_operator.asking import ApiError
+from qsm_operator.cluster import Cluster
 from qsm_operator.controller import Controller
+from qsm_operator.log_reading import LogReading
 from qsm_operator.metrics import Metrics
 from qsm_operator.reconcile import reconcile
 from qsm_operator.resources import LAST_IMAGE_ANNOTATION, QSMJob
@@ -165,7 +167,14 @@ def operator_beside(life, server, metrics):
             body["metadata"].setdefault("labels", {})["qsm-operator.io/job"] = "scan"
             store.put(kind, body)
     cluster = Cluster(server, longest_pause_seconds=0.001)
-    return Controller(Settings(), cluster, store, queue, Turns(lambda: 0.0), metrics, lambda: life.now)
+    logs = LogReading(cluster, store, queue, lambda: 0.0)
+
+    def told_in_vain(*_):
+        raise ApiError(500, "", "no Event today")
+
+    tell = told_in_vain if server.posts == 500 else lambda *_: None
+    turns = Turns(lambda: 0.0)
+    return Controller(Settings(), cluster, store, queue, turns, metrics, logs, tell, lambda: life.now)
 
 
 @pytest.mark.parametrize("posts", [201, 500], ids=["events taken", "events refused"])

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qsm_operator.cluster import ApiError, Cluster
+from qsm_operator.asking import ApiError
+from qsm_operator.cluster import Cluster
 from qsm_operator.decisions import Event
 from qsm_operator.resources import QSMJob
 from qsm_operator.transport import Response, Unreachable
@@ -93,7 +94,7 @@ def test_deletes_only_what_was_seen():
     done, transport = ask(lambda c: c.delete_job("mri", "a", "u", "9"), no(409, "Conflict"))
     assert done is False
     assert transport.asked[0][3]["preconditions"] == {"uid": "u", "resourceVersion": "9"}
-    assert ask(lambda c: c.delete_job("mri", "a", "u", "9"), no(404))[0] is True
+    assert ask(lambda c: c.delete_job("mri", "a", "u", "9"), no(404, "NotFound"))[0] is True
 
 
 def test_an_event_is_told_once():
@@ -103,6 +104,17 @@ def test_an_event_is_told_once():
     _, first = ask(tell, ok())
     _, second = ask(tell, no(409, "AlreadyExists"))
     assert first.asked[0][3]["metadata"]["name"] == second.asked[0][3]["metadata"]["name"]
+
+
+def test_a_path_that_is_not_known_yet_is_no_word_about_the_object():
+    """An API server that is just starting answers 404 to every path it has not installed yet."""
+    starting = Response(404, b"404 page not found")
+    found, _ = ask(lambda c: c.get("qsmjobs", "mri", "scan"), starting, starting, ok(kind="QSMJob"))
+    assert found == {"kind": "QSMJob"}
+    with pytest.raises(ApiError) as caught:
+        ask(lambda c: c.get("qsmjobs", "mri", "scan"), *(9 * [starting]))
+    assert caught.value.is_outage
+    assert ask(lambda c: c.get("qsmjobs", "mri", "scan"), no(404, "NotFound"))[0] is None
 
 
 def test_nodes_that_may_not_be_seen():

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import random
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import jsonschema
@@ -237,3 +238,11 @@ def test_each_acquisition_is_kept_or_refused(letters: list[str], chance: random.
     assert {one.series_instance_uids[0] for one in found.acquisitions} == {
         letter for letter in letters if letters.count(letter) == 1
     }
+
+
+def test_a_job_says_when_its_last_image_came():
+    manifest = {"metadata": {"name": "qsm-a", "annotations": {"one": "1"}}}
+    moment = datetime(2026, 1, 31, 12, 0, 5, tzinfo=timezone(timedelta(hours=1)))
+    annotations = orders.dated(manifest, moment)["metadata"]["annotations"]
+    assert annotations == {"one": "1", "qsm-operator.io/last-image-time": "2026-01-31T11:00:05Z"}
+    assert orders.dated(manifest, None) == manifest

@@ -1,6 +1,7 @@
 """Laws that hold from any state: it settles, it is idempotent, one pod at a time, the end is the end."""
 
 import copy
+import json
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,7 +31,23 @@ EVENTS = st.one_of(
         st.sampled_from([None, "OOMKilled", "StartError"]),
         st.sampled_from([None, None, "Evicted", "DeadlineExceeded", "UnexpectedAdmissionError"]),
         st.booleans(),
-        st.one_of(st.none(), st.text(max_size=50), st.just('{"outputs": [{"kind": "ChiMap"}]}')),
+        st.one_of(
+            st.none(),
+            st.text(max_size=50),
+            st.just('{"outputs": [{"kind": "ChiMap"}]}'),
+            st.builds(
+                lambda state, outputs: json.dumps(
+                    {
+                        "reason": "DeliveryPending",
+                        "step": "deliver",
+                        "deliveries": [{"destination": "pacs", "state": state}],
+                        "outputs": outputs,
+                    }
+                ),
+                st.sampled_from(["Pending", "Failed", "Delivered", "Lost"]),
+                st.sampled_from([[], [{"kind": "ChiMap"}]]),
+            ),
+        ),
     ),
 )
 

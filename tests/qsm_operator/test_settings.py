@@ -14,8 +14,10 @@ def test_nothing_said_means_the_defaults():
 
 def test_each_setting_can_be_said():
     for field in dataclasses.fields(Settings):
-        example = {"tuple": "a, b", "int": "70000", "float": "7.5", "bool": "false", "str": "DEBUG"}
-        kind = type(getattr(Settings(), field.name)).__name__
+        example = {"tuple": "a, b", "int": "70000", "float": "7.5", "str": "DEBUG"}
+        default = getattr(Settings(), field.name)
+        example["bool"] = "false" if default else "true"
+        kind = type(default).__name__
         said = "text" if field.name == "log_format" else example[kind]
         read = read_settings({f"QSM_OPERATOR_{field.name.upper()}": said})
         assert getattr(read, field.name) != getattr(Settings(), field.name)

@@ -123,7 +123,7 @@ def operating(kubernetes, tmp_path):
     """Run an operator for a site: with its own account where the cluster is ours."""
 
     @contextmanager
-    def run(site, **settings):
+    def run(site, log="operator.log", change_config=str, **settings):
         config = kubernetes.kubeconfig
         if kubernetes.is_ours:
             site.kubectl("apply", "-f", str(REPOSITORY / "deploy/rbac-namespace.yaml"))
@@ -131,15 +131,16 @@ def operating(kubernetes, tmp_path):
             if settings.pop("sees_nodes", True):
                 account = f"{site.namespace}:qsm-operator"
                 rule = [f"--clusterrole={_nodes_role(kubernetes)}", f"--serviceaccount={account}"]
-                kubernetes.kubectl("create", "clusterrolebinding", f"nodes-{site.namespace}", *rule)
+                kubernetes.try_kubectl("create", "clusterrolebinding", f"nodes-{site.namespace}", *rule)
             config = kubernetes.cluster("account", site.namespace, "qsm-operator")
+        config = change_config(config)
         environment = os.environ | {
             "KUBECONFIG": config,
             "QSM_OPERATOR_NAMESPACES": site.namespace,
             "QSM_OPERATOR_HTTP_PORT": "0",
             **{f"QSM_OPERATOR_{name.upper()}": str(value) for name, value in settings.items()},
         }
-        running = Running(environment, tmp_path / "operator.log")
+        running = Running(environment, tmp_path / log)
         try:
             yield running
         finally:
@@ -147,7 +148,38 @@ def operating(kubernetes, tmp_path):
                 running.stop()
             kubernetes.try_kubectl("delete", "clusterrolebinding", f"nodes-{site.namespace}")
         assert "defect" not in running.log, running.log
+        assert "Traceback" not in running.log, running.log
         assert "1.2.840.99" not in running.log
+
+    return run
+
+
+@pytest.fixture
+def operating_everywhere(kubernetes, tmp_path):
+    """Run one for the whole cluster, under the account and the role of deploy/rbac-cluster.yaml."""
+
+    @contextmanager
+    def run(**settings):
+        config = kubernetes.kubeconfig
+        if kubernetes.is_ours:
+            namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "qsm-operator"}}
+            kubernetes.kubectl("apply", "-f", "-", document=namespace)
+            kubernetes.kubectl("apply", "-f", str(REPOSITORY / "deploy/rbac-cluster.yaml"))
+            config = kubernetes.cluster("account", "qsm-operator", "qsm-operator")
+        environment = os.environ | {
+            "KUBECONFIG": config,
+            "QSM_OPERATOR_NAMESPACES": "",
+            "QSM_OPERATOR_HTTP_PORT": "0",
+            **{f"QSM_OPERATOR_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        running = Running(environment, tmp_path / "everywhere.log")
+        try:
+            yield running
+        finally:
+            if running.process.poll() is None:
+                running.stop()
+            kubernetes.try_kubectl("delete", "-f", str(REPOSITORY / "deploy/rbac-cluster.yaml"))
+        assert "Forbidden" not in running.log
 
     return run
 

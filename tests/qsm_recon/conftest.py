@@ -1,6 +1,6 @@
 """A small head-like scan that every test of the chain can afford: a ball with a source in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from stores_for_tests import ObjectStore, running
 
 from qsm_recon import __main__ as rim
 from qsm_recon.simulation.measurement import Measurement
@@ -23,6 +24,13 @@ HZ_PER_PPM = 42.577478518 * FIELD_STRENGTH_T
 def _own_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests call the program in their own process: its signal handlers would outlive them."""
     monkeypatch.setattr(rim, "_listen_to_signals", lambda: None)
+
+
+@pytest.fixture(scope="session", params=["ceph", "minio"])
+def object_store(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    """A real object store of each kind, started when the first test asks."""
+    with running(request.param) as store:
+        yield store
 
 
 @pytest.fixture(scope="session")

@@ -140,3 +140,30 @@ def test_a_stopped_program_waits_for_no_thread() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
     assert ended.returncode == 143
+
+
+def test_a_defect_of_a_pod_leaves_a_report_that_quotes_nothing(
+    command: Callable[[BaseException], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = tmp_path / "termination-log"
+    log.touch()
+    monkeypatch.setenv("QSM_TERMINATION_LOG", str(log))
+    command(KeyError("CANARY^PATIENT"))
+    assert rim.run(["job"]) == 70
+    report = json.loads(log.read_text())
+    assert report["reason"] == "Internal"
+    assert "KeyError" in report["message"]
+    assert "CANARY" not in log.read_text()
+
+
+def test_no_other_command_and_no_other_failure_overwrites_a_report(
+    command: Callable[[BaseException], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = tmp_path / "termination-log"
+    log.write_text("left before")
+    monkeypatch.setenv("QSM_TERMINATION_LOG", str(log))
+    command(KeyError("x"))
+    rim.run(["inspect"])
+    command(InputError("NoPhase", "no phase"))
+    rim.run(["job"])
+    assert log.read_text() == "left before"

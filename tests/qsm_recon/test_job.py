@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from pydicom import dcmread
 
 from qsm_recon import job
 from qsm_recon.__main__ import run
@@ -12,6 +13,9 @@ from qsm_recon.recipes import load
 from qsm_recon.simulation import make_phantom, protocol
 from qsm_recon.simulation.vendors import VENDORS
 from qsm_recon.termination import MAX_BYTES, encoded
+
+S3 = {"connection": "/no/such/secret", "uri": "s3://bucket/prefix"}
+ORTHANC = {"connection": "/no/such/secret", "seriesInstanceUIDs": ["1.2.3"]}
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +104,22 @@ def test_parameters_change_the_recipe(ask):
         ({"version": 2}, 78, "InvalidRequest", "version"),
         ({"surprise": 1}, 78, "InvalidRequest", "surprise"),
         ({"source": {"orthanc": {}}}, 78, "InvalidRequest", "source"),
+        ({"source": {}}, 78, "InvalidRequest", "exactly one of volume, orthanc, s3"),
+        ({"source": {"volume": {"directory": "/d"}, "s3": S3}}, 78, "InvalidRequest", "exactly one"),
+        ({"source": {"orthanc": {**ORTHANC, "seriesInstanceUIDs": []}}}, 78, "InvalidRequest", "seriesInstanceUIDs"),
+        ({"source": {"orthanc": {**ORTHANC, "seriesInstanceUIDs": ["1.2*"]}}}, 78, "InvalidRequest", "pattern"),
+        ({"source": {"orthanc": ORTHANC}}, 78, "InvalidConnection", "Secret is not mounted"),
+        ({"source": {"s3": S3}}, 78, "InvalidConnection", "Secret is not mounted"),
+        ({"destinations": [{"name": "a"}]}, 78, "InvalidRequest", "exactly one"),
+        ({"destinations": [{"name": "a", "s3": S3}]}, 78, "InvalidConnection", "Secret is not mounted"),
+        ({"destinations": [{"name": "a", "peer": {"connection": "/c"}}]}, 78, "InvalidRequest", "peer.name"),
+        ({"destinations": [{"name": "a", "volume": {"directory": "/d", "seriesInstanceUIDs": []}}]}, 78,
+         "InvalidRequest", "seriesInstanceUIDs"),
+        ({"interimData": {"connection": "/c", "uri": "/not/s3"}}, 78, "InvalidRequest", "interimData"),
         ({"device": "gpu"}, 69, "DeviceUnavailable", "CUDA"),
         ({"source": {"volume": {"directory": "/no/such/folder"}}}, 75, "SourceMissing", "source folder"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_done_leaves_reason_and_code(ask, tmp_path, change, code, reason, says):
     found, report = ask(**change)
     assert (found, report["reason"]) == (code, reason)
@@ -117,6 +133,47 @@ def test_unusable_images_are_refused_with_their_own_reason(ask, images, tmp_path
     next(p for p in broken.rglob("*") if p.is_file()).unlink()
     code, report = ask(source={"volume": {"directory": str(broken)}})
     assert (code, report["reason"], report["step"]) == (65, "Incomplete", "read")
+
+
+@pytest.fixture
+def two_scans(images, tmp_path):
+    """The scan, and beside it the same under other UIDs."""
+    folder = tmp_path / "two"
+    shutil.copytree(images, folder / "a")
+    shutil.copytree(images, folder / "b")
+    for path in (p for p in (folder / "b").rglob("*") if p.is_file()):
+        ds = dcmread(path)
+        for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"):
+            setattr(ds, keyword, f"{ds[keyword].value[:60]}.7")
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+        ds.save_as(path)
+    files = (p for p in (folder / "b").rglob("*") if p.is_file())
+    return folder, sorted({str(dcmread(p, specific_tags=["SeriesInstanceUID"]).SeriesInstanceUID) for p in files})
+
+
+def test_series_named_in_a_volume_are_taken_and_the_others_left(ask, tmp_path, two_scans):
+    folder, uids = two_scans
+    code, report = ask(source={"volume": {"directory": str(folder)}})
+    assert (code, report["reason"], report["step"]) == (65, "SeveralAcquisitions", "read")
+    code, report = ask(source={"volume": {"directory": str(folder), "seriesInstanceUIDs": [*uids, "1.2.3"]}})
+    assert (code, report["reason"]) == (75, "SeriesMissing")
+    code, report = ask(source={"volume": {"directory": str(folder), "seriesInstanceUIDs": uids}})
+    assert (code, report["warnings"]) == (0, [])
+    made = dcmread(next((tmp_path / "out" / "dicom" / "chi").iterdir()))
+    assert {one.SeriesInstanceUID for one in made.ReferencedSeriesSequence} == set(uids)
+
+
+def test_a_folder_that_is_in_the_way_harms_no_other_destination(ask, tmp_path):
+    (tmp_path / "taken").mkdir()
+    places = [{"name": name, "volume": {"directory": str(tmp_path / name)}} for name in ("taken", "free")]
+    code, report = ask(destinations=places)
+    assert (code, report["reason"], report["step"]) == (65, "DeliveryFailed", "deliver")
+    assert [(one["destination"], one["state"], one.get("reason", "")) for one in report["deliveries"]] == [
+        ("taken", "Failed", "DestinationOccupied"),
+        ("free", "Delivered", ""),
+    ]
+    assert {one["destination"] for one in report["outputs"]} == {"free"}
+    assert not any((tmp_path / "taken").iterdir())
 
 
 def test_without_a_request_it_says_who_starts_it(monkeypatch, capsys):
@@ -148,6 +205,15 @@ def test_report_is_whole_json_even_where_what_matters_is_too_long():
     foreign = json.loads(encoded({"reason": "Incomplete", "message": "χ" * 1024, "step": "read"}))
     assert foreign["reason"] == "Incomplete"
     assert set(foreign["message"]) == {"χ"}
+
+
+def test_what_was_delivered_is_told_before_anything_else():
+    uid = "2.25." + "1" * 39
+    outputs = [{"kind": k, "destination": f"d{n}", "seriesInstanceUID": uid} for k in ("C", "R") for n in range(8)]
+    deliveries = [{"destination": f"d{n}", "state": "Failed", "reason": "R", "message": "m" * 300} for n in range(8)]
+    kept = json.loads(encoded({"outputs": outputs, "deliveries": deliveries, "warnings": ["x" * 900] * 9}))
+    assert [one["state"] for one in kept["deliveries"]] == ["Failed"] * 8
+    assert kept["outputs"] == outputs
 
 
 def test_memory_that_does_not_suffice_is_reported_as_such(ask, monkeypatch):

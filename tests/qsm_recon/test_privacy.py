@@ -108,11 +108,20 @@ def clean(text: str, where: object) -> None:
 
 
 def test_a_run_tells_nothing(infested: Path, tmp_path: Path, recipe: str, capfd: pytest.CaptureFixture[str]) -> None:
-    output = tmp_path / "out"
-    assert rim.run(["run", str(infested), "-o", str(output), "-r", recipe, "--nifti", "--json"]) == 0
+    output, kept = tmp_path / "out", tmp_path / "kept"
+    arguments = ["run", str(infested), "-o", str(output), "-r", recipe, "--nifti", "--json", "--store", str(kept)]
+    assert rim.run(arguments) == 0
     out, err = capfd.readouterr()
     clean(out, "stdout")
     clean(err, "stderr")
+    uids = {str(pydicom.dcmread(path, stop_before_pixels=True).SeriesInstanceUID) for path in output.rglob("*.dcm")}
+    stored = [path for path in kept.rglob("*") if path.is_file()]
+    assert len(stored) > 10
+    for path in stored:
+        clean(str(path.relative_to(kept)), "name in the store")
+        text = path.read_bytes().decode("utf-8", "replace")
+        clean(text, path.name)
+        assert not any(uid in text for uid in uids), "a UID may be in the store as a hash only"
     dicom = 0
     for path in output.rglob("*"):
         clean(path.name, "file name")

@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
+import time
 from importlib.metadata import version
 
 import kopf
@@ -12,12 +14,14 @@ import kopf
 from qsm_operator import command_line, status
 from qsm_operator.cluster import Cluster
 from qsm_operator.connections import ConnectionSettingsError
-from qsm_operator.credentials import CredentialsError, find_credentials
+from qsm_operator.credentials import CredentialsError, find_credentials, own_namespace
 from qsm_operator.expiry import expiries
 from qsm_operator.handlers import make_registry, make_settings
 from qsm_operator.hints import Hints, serve_hints
 from qsm_operator.intake_settings import IntakeSettings, read_intake_settings
 from qsm_operator.intaking import Intaking
+from qsm_operator.leading import identity, lead
+from qsm_operator.leases import Lease
 from qsm_operator.logs import set_up_logs
 from qsm_operator.metrics import IntakeMetrics, Metrics
 from qsm_operator.operating import Operating
@@ -26,34 +30,54 @@ from qsm_operator.settings import Settings, SettingsError, read_settings
 from qsm_operator.transport import HttpTransport
 
 EX_USAGE = 64
+EX_TEMPFAIL = 75
 EX_CONFIG = 78
 
 logger = logging.getLogger("qsm_operator")
 
 
-async def operate(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT."""
+async def operate(settings: Settings) -> int:
+    """Run until SIGTERM, SIGINT, or the loss of the Lease; the exit code."""
     credentials = find_credentials(os.environ)
     metrics = Metrics()
     metrics.build.labels(version("qsm-operator")).set(1)
     transport = HttpTransport(credentials, settings.request_timeout_seconds)
-    work = Operating(settings, Cluster(transport, metrics.request), metrics)
+    cluster = Cluster(transport, metrics.request)
+    work = Operating(settings, cluster, metrics)
     work.measures.append(lambda: metrics.credentials_end(expiries(credentials)))
     server = await serve(work, settings.http_host, settings.http_port) if settings.http_port else None
-    starting = asyncio.create_task(work.start())
+
+    async def run(lost: asyncio.Event) -> None:
+        starting = asyncio.create_task(work.start())
+        try:
+            # kopf installs the signal handlers and comes back once a signal has come.
+            await kopf.operator(
+                # kopf would ask for the user's name, and the user of a container need not have one.
+                identity=socket.gethostname(),  # type: ignore[arg-type]  # kopf does not export its name for a string
+                registry=make_registry(work, credentials),
+                settings=make_settings(),
+                standalone=True,
+                clusterwide=not settings.namespaces,
+                namespaces=settings.namespaces,
+                stop_flag=lost,
+            )
+        finally:
+            starting.cancel()
+            if lost.is_set():
+                await work.drop()
+            else:
+                logger.info("ends: finishing what is being looked at")
+                await work.stop()
+
     try:
-        # kopf installs the signal handlers and comes back once a signal has come.
-        await kopf.operator(
-            registry=make_registry(work, credentials),
-            settings=make_settings(),
-            standalone=True,
-            clusterwide=not settings.namespaces,
-            namespaces=settings.namespaces,
-        )
+        if not settings.leader_election:
+            await run(asyncio.Event())
+            return 0
+        work.stands_by = True
+        namespace = settings.lease_namespace or own_namespace()
+        lease = Lease(cluster, namespace, settings.lease_name, identity(), time.monotonic)
+        return EX_TEMPFAIL if await lead(lease, run) else 0
     finally:
-        logger.info("ends: finishing what is being looked at")
-        starting.cancel()
-        await work.stop()
         if server:
             await server.cleanup()
         await transport.close()
@@ -84,10 +108,11 @@ def _run() -> None:
     try:
         settings = read_settings(os.environ)
         set_up_logs(settings.log_level, settings.log_format)
-        asyncio.run(operate(settings))
+        code = asyncio.run(operate(settings))
     except (SettingsError, CredentialsError) as error:
         sys.stderr.write(f"qsm-operator: {error}\n")
         sys.exit(EX_CONFIG)
+    sys.exit(code)
 
 
 async def take_in(settings: IntakeSettings) -> None:

@@ -27,10 +27,8 @@ _QUALITY = {
 }
 """Figure of the report to attribute of `Quality`."""
 
-STORE_REASONS = frozenset(
-    {"StoreUnavailable", "StoreDenied", "StoreFull", "StoreCorrupt", "StoreMissing", "InvalidStore"}
-)
-"""Reasons of a report that blame the store of interim data."""
+STORE_REASONS = "Store"
+"""So begin the reasons of a report that blame the store of interim data, such as StoreFull."""
 
 
 def log_changes(before: QSMJob, decision: Decision, now: datetime) -> None:
@@ -113,7 +111,7 @@ def _count_store(metrics: Metrics, report: Report) -> None:
     for entry in report.stage_seconds:
         if entry["stage"] not in cached:
             metrics.interim.stages.labels(entry["stage"], "computed").inc()
-    if report.reason in STORE_REASONS:
+    if report.reason.startswith(STORE_REASONS):
         metrics.interim.errors.labels(report.reason).inc()
 
 

@@ -17,6 +17,8 @@ MORE_MEMORY = "MoreMemory"
 """The same as before, with a higher memory limit."""
 REPEATED = "Repeated"
 """The same as before."""
+DELIVERING = "Delivering"
+"""Only sending is left to do: no GPU is held for that."""
 
 FALLBACK_REASONS = frozenset({Failure.UNSCHEDULABLE, Failure.DEVICE_ERROR, Failure.OUT_OF_MEMORY})
 """Reasons to go from GPU to CPU."""

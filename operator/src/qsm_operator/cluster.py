@@ -1,24 +1,23 @@
 """The only door to the Kubernetes API: few verbs, each bounded in time, repeated where repeating is safe."""
 
-import asyncio
 import hashlib
 import json
-import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
+from qsm_operator.asking import TRIES, ApiError, Asking, Observer, parsed
 from qsm_operator.decisions import Event
-from qsm_operator.observed import SeenNode
+from qsm_operator.observed import CONTAINER, SeenNode
 from qsm_operator.resources import API_VERSION, GROUP, JOB_LABEL, VERSION, QSMJob
-from qsm_operator.transport import Response, Transport, Unreachable
+from qsm_operator.transport import Transport
+
+__all__ = ["ApiError", "Cluster", "Listing", "owned_selector"]
 
 FIELD_MANAGER = "qsm-operator"
 _PAGE = "500"
-_TRIES = 5
-_PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
@@ -35,30 +34,8 @@ _PREFIXES = {
     "nodes": "/api/v1",
 }
 
-Observer = Callable[[str, str, str, float], None]
-"""Told of each request: verb, resource, status code (or Unreachable), seconds."""
-
-
-class ApiError(Exception):
-    """The API server said no, or nothing.
-
-    Attributes
-    ----------
-    status
-        HTTP status; 0 where there was no answer.
-    reason
-        Kubernetes' own word, such as Conflict or AlreadyExists.
-    message
-        Kubernetes' own sentence.
-    """
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(f"{status} {reason}: {message}")
-        self.status, self.reason, self.message = status, reason, message
-
-
-class ListExpired(Exception):  # noqa: N818 - it is no error, the list is begun anew
-    """The list took longer than the server keeps its place (410)."""
+Page = Callable[[list[dict[str, Any]], str], None]
+"""Takes one page of a list, and the resourceVersion of the whole list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,38 +52,56 @@ class Cluster:
     def __init__(
         self, transport: Transport, observe: Observer = lambda *_: None, longest_pause_seconds: float = 10.0
     ) -> None:
-        self._transport = transport
-        self._observe = observe
-        self._longest_pause_seconds = longest_pause_seconds
+        self._asking = Asking(transport, observe, longest_pause_seconds)
 
     async def list(self, resource: str, namespace: str = "", *, selector: str = "") -> Listing:
-        """Everything of a kind in a namespace, or in all of them, in pages; begun anew when its place is lost (410)."""
-        for _ in range(_TRIES):
-            try:
-                items: list[dict[str, Any]] = []
-                version = ""
-                async for page in self._pages(resource, namespace, selector):
-                    items += page["items"]
-                    version = page["metadata"].get("resourceVersion", "")
-                return Listing(items, version)
-            except ListExpired:
-                continue
-        raise ApiError(HTTPStatus.GONE, "Expired", f"the list of {resource} expired {_TRIES} times while it was read")
+        """Everything of a kind in a namespace, or in all of them."""
+        items: list[dict[str, Any]] = []
 
-    async def _pages(self, resource: str, namespace: str, selector: str) -> AsyncIterator[dict[str, Any]]:
+        def begin() -> None:
+            items.clear()
+
+        def take(page: list[dict[str, Any]], _version: str) -> None:
+            items.extend(page)
+
+        version = await self.read_all(resource, namespace, selector=selector, begin=begin, take=take)
+        return Listing(items, version)
+
+    async def read_all(
+        self,
+        resource: str,
+        namespace: str = "",
+        *,
+        selector: str = "",
+        begin: Callable[[], None],
+        take: Page,
+    ) -> str:
+        """Everything, handed to `take` page by page so that no more than a page is in memory; its resourceVersion.
+
+        When its place is lost on the way (410), `begin` is called again and all is read anew.
+        """
+        for _ in range(TRIES):
+            begin()
+            version = await self._read_pages(resource, namespace, selector, take)
+            if version is not None:
+                return version
+        raise ApiError(HTTPStatus.GONE, "Expired", f"the list of {resource} expired {TRIES} times while it was read")
+
+    async def _read_pages(self, resource: str, namespace: str, selector: str, take: Page) -> str | None:
         query = {"limit": _PAGE} | ({"labelSelector": selector} if selector else {})
         while True:
             try:
                 page = await self._ask("GET", resource, namespace, query=query)
             except ApiError as error:
                 if error.status == HTTPStatus.GONE:
-                    raise ListExpired from error
+                    return None
                 raise
-            yield page
-            more = (page.get("metadata") or {}).get("continue")
-            if not more:
-                return
-            query = query | {"continue": more}
+            metadata = page.get("metadata") or {}
+            version = str(metadata.get("resourceVersion", ""))
+            take(page.get("items") or [], version)
+            if not metadata.get("continue"):
+                return version
+            query = query | {"continue": metadata["continue"]}
 
     async def get(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
         """One object; none where it does not exist."""
@@ -173,6 +168,11 @@ class Cluster:
             raise
         return True
 
+    async def log_tail(self, namespace: str, pod: str) -> bytes:
+        """The end of what the reconstruction in a pod has printed, a few kilobytes at most."""
+        query = {"container": CONTAINER, "tailLines": "20", "limitBytes": "8192"}
+        return await self._asking.ask("GET", "pods/log", _path("pods", namespace, pod, "log"), query, None, _JSON)
+
     async def nodes(self) -> tuple[SeenNode, ...] | None:
         """What the nodes offer; none where we may not see them."""
         try:
@@ -237,54 +237,16 @@ class Cluster:
         body: Mapping[str, Any] | None = None,
         content_type: str = _JSON,
     ) -> dict[str, Any]:
-        """Send until there is an answer that counts. Every request of ours may be sent twice without harm."""
-        scope = f"/namespaces/{namespace}" if namespace else ""
-        path = "/".join(part for part in (f"{_PREFIXES[resource]}{scope}/{resource}", name, subresource) if part)
+        path = _path(resource, namespace, name, subresource)
         encoded = json.dumps(body).encode() if body is not None else None
-        clock = asyncio.get_running_loop().time
-        for attempt in range(_TRIES):
-            began, pause = clock(), 0.1 * 2**attempt * (1 + random.random())  # noqa: S311 - jitter, no secret
-            try:
-                answer = await self._transport.send(method, path, query or {}, encoded, content_type)
-            except Unreachable as error:
-                self._observe(method, resource, "Unreachable", clock() - began)
-                failure = ApiError(0, "Unreachable", str(error))
-            else:
-                self._observe(method, resource, str(answer.status), clock() - began)
-                if answer.status < HTTPStatus.BAD_REQUEST:
-                    return _parsed(answer)
-                failure = _failure(answer)
-                if answer.status not in _PASSING:
-                    raise failure
-                pause = max(pause, _retry_after(answer))
-            if attempt + 1 < _TRIES:
-                await asyncio.sleep(min(pause, self._longest_pause_seconds))
-        raise failure
+        return parsed(await self._asking.ask(method, resource, path, query or {}, encoded, content_type))
+
+
+def _path(resource: str, namespace: str, name: str = "", subresource: str = "") -> str:
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    return "/".join(part for part in (f"{_PREFIXES[resource]}{scope}/{resource}", name, subresource) if part)
 
 
 def owned_selector(name: str = "") -> str:
     """Selects what belongs to a QSMJob, or to any."""
     return f"{JOB_LABEL}={name}" if name else JOB_LABEL
-
-
-def _parsed(answer: Response) -> dict[str, Any]:
-    try:
-        found = json.loads(answer.body)
-    except ValueError as error:
-        raise ApiError(answer.status, "Unreadable", "the API server's answer is no JSON") from error
-    if not isinstance(found, dict):
-        raise ApiError(answer.status, "Unreadable", "the API server's answer is no object")
-    return found
-
-
-def _failure(answer: Response) -> ApiError:
-    try:
-        said = json.loads(answer.body)
-        return ApiError(answer.status, str(said.get("reason", "")), str(said.get("message", "")))
-    except (ValueError, AttributeError):
-        return ApiError(answer.status, "", answer.body[:200].decode(errors="replace"))
-
-
-def _retry_after(answer: Response) -> float:
-    text = next((value for name, value in answer.headers.items() if name.lower() == "retry-after"), "")
-    return float(text) if text.isdecimal() else 0.0

@@ -16,6 +16,7 @@ class Type(StrEnum):
     SUSPENDED = "Suspended"
     INPUT_STAGED = "InputStaged"
     RECONSTRUCTED = "Reconstructed"
+    RESULTS_STORED = "ResultsStored"
     RESULTS_DELIVERED = "ResultsDelivered"
 
 
@@ -53,7 +54,7 @@ class Failure(StrEnum):
     RECON_ERROR = "ReconError"
     """The program failed, or ended in a way the contract does not know."""
     DELIVERY_FAILED = "DeliveryFailed"
-    """A destination did not take the results."""
+    """A destination did not take the results, for good or until deliveryDeadlineSeconds were over."""
     UNAVAILABLE = "Unavailable"
     """Something it needs was not reachable (exit code 75), as often as it was tried."""
     SCRATCH_EXCEEDED = "ScratchExceeded"
@@ -81,11 +82,13 @@ class Held(StrEnum):
 
 
 class Step(StrEnum):
-    """Reasons of InputStaged, Reconstructed and ResultsDelivered."""
+    """Reasons of InputStaged, Reconstructed, ResultsStored and ResultsDelivered."""
 
     PENDING = "Pending"
     DONE = "Done"
     NOT_REACHED = "NotReached"
+    RETRYING = "Retrying"
+    """Of ResultsDelivered: a destination does not take them now; it is tried again until deliveryDeadlineSeconds."""
 
 
 class NotFailed(StrEnum):

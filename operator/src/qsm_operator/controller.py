@@ -9,9 +9,11 @@ from typing import Any
 
 from qsm_operator.accounting import count_changes, log_changes
 from qsm_operator.admission import Candidate, Turns
-from qsm_operator.cluster import ApiError, Cluster, owned_selector
-from qsm_operator.conditions import Type, find, is_finished
-from qsm_operator.decisions import CreateJob, Decision, DeleteJob, DeleteQSMJob, Facts
+from qsm_operator.asking import ApiError
+from qsm_operator.cluster import Cluster, owned_selector
+from qsm_operator.conditions import Active, Type, find, is_finished
+from qsm_operator.decisions import CreateJob, Decision, DeleteJob, DeleteQSMJob, Event, Facts
+from qsm_operator.log_reading import LogReading
 from qsm_operator.metrics import Metrics
 from qsm_operator.observed import SeenJob, SeenNode
 from qsm_operator.reconcile import reconcile
@@ -23,6 +25,8 @@ from qsm_operator.workqueue import Key, WorkQueue
 
 _MINOR_SECONDS = 15
 """Changes of a message alone are written no more often than this."""
+_PASSING_SECONDS = 3
+"""A pod that is being started mostly runs before this is over; only where it does not is that worth a write."""
 _NODES_SECONDS = 10
 """So old may be what we know about nodes."""
 _POD_COMES_SECONDS = 5
@@ -48,8 +52,11 @@ class Controller:
         queue: WorkQueue,
         turns: Turns,
         metrics: Metrics,
+        logs: LogReading,
+        tell: Callable[[QSMJob, Event, datetime], None],
         now: Callable[[], datetime],
     ) -> None:
+        self._logs, self._tell = logs, tell
         self._settings, self._cluster, self._store = settings, cluster, store
         self._queue, self._turns, self._metrics, self._now = queue, turns, metrics, now
         self._trouble: dict[Key, Trouble] = {}
@@ -83,7 +90,7 @@ class Controller:
         for action in decision.actions:
             await self._act(job, action)
         for event in decision.events:
-            await self._cluster.tell(job, event, facts.now)
+            self._tell(job, event, facts.now)
         self._look_again(key, job, facts, decision)
 
     def _account(self, before: QSMJob, facts: Facts, decision: Decision) -> None:
@@ -92,6 +99,7 @@ class Controller:
         count_changes(self._metrics, before, decision, facts.now)
         if is_finished(decision.status.get("conditions") or []):
             self._trouble.pop((before.namespace, before.name), None)
+            self._written.pop((before.namespace, before.name), None)
 
     def _look_again(self, key: Key, job: QSMJob, facts: Facts, decision: Decision) -> None:
         """When to look without being told."""
@@ -106,7 +114,7 @@ class Controller:
     def start_next(self) -> None:
         """Let those start whose turn has come."""
         for key in self._turns.grant():
-            self._queue.add(key)
+            self._queue.add(key, first=True)
 
     def _forget(self, key: Key) -> None:
         self._trouble.pop(key, None)
@@ -133,6 +141,7 @@ class Controller:
             may_start=self._turns.may_start(key),
             trouble=message,
             is_refused=bool(trouble and trouble.is_final),
+            progress=self._logs.progress_of(pods),
         )
 
     async def _refresh(self, job: QSMJob) -> None:
@@ -168,9 +177,9 @@ class Controller:
         key = (job.namespace, job.name)
         if decision.status == job.status:
             return job
-        is_minor = _is_minor(job.status, decision.status)
-        if is_minor and not decision.actions:
-            due = self._written.get(key, self._now() - timedelta(days=1)) + timedelta(seconds=_MINOR_SECONDS)
+        pause = _pause_seconds(job.status, decision.status)
+        if pause and not decision.actions and key in self._written:
+            due = self._written[key] + timedelta(seconds=pause)
             if due > self._now():
                 self._queue.add_after(key, (due - self._now()).total_seconds())
                 return job
@@ -180,8 +189,7 @@ class Controller:
             if error.status in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}:
                 await self._read_again(job)
             raise
-        if is_minor:
-            self._written[key] = self._now()
+        self._written[key] = self._now()
         self._store.put("qsmjobs", body)
         return QSMJob.from_body(body)
 
@@ -269,9 +277,18 @@ def _is_doubtful(job: QSMJob, store: Store) -> bool:
     return bool(seen.finished) and not ended
 
 
-def _is_minor(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether nothing but messages changes, and how far it is."""
-    return _without_messages(before) == _without_messages(after)
+def _pause_seconds(before: Mapping[str, Any], after: Mapping[str, Any]) -> int:
+    """How long after the last write a change may wait: messages and progress for long, a passing stage a little."""
+    old, new = _without_messages(before), _without_messages(after)
+    if old == new:
+        return _MINOR_SECONDS
+    reasons = {
+        (find(conditions, Type.COMPLETE) or {}).get("reason") for conditions in (old["conditions"], new["conditions"])
+    }
+    if reasons == {Active.RUNNING, Active.DELIVERING}:
+        return _MINOR_SECONDS  # most deliveries are over by then
+    is_passing = reasons == {Active.QUEUED, Active.STAGING} and old.get("attempts") == new.get("attempts")
+    return _PASSING_SECONDS if is_passing else 0
 
 
 def _without_messages(status: Mapping[str, Any]) -> dict[str, Any]:

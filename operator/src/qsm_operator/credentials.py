@@ -44,6 +44,20 @@ class Credentials:
         return context
 
 
+def own_namespace() -> str:
+    """The namespace of our own pod.
+
+    Raises
+    ------
+    CredentialsError
+        This is no pod.
+    """
+    try:
+        return (SERVICE_ACCOUNT / "namespace").read_text().strip()
+    except OSError:
+        raise CredentialsError("this is no pod: QSM_OPERATOR_LEASE_NAMESPACE must name the Lease's namespace") from None
+
+
 def find_credentials(environment: Mapping[str, str]) -> Credentials:
     """KUBECONFIG where it is set, else the pod's own account, else ~/.kube/config.
 

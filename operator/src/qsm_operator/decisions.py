@@ -5,18 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from qsm_operator.backends import Choice
+from qsm_operator.conditions import Active
 from qsm_operator.observed import SeenJob, SeenNode, SeenPod
+from qsm_operator.progress import Progress
 from qsm_operator.report import Report
 from qsm_operator.resources import Pipeline, QSMJob
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What a running pod says of itself."""
-
-    stage: str
-    percent: int
-    step: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +66,31 @@ class Event:
     reason: str
     message: str
     attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """It is over."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """It goes on by itself, or waits."""
+
+    reason: Active
+    message: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The next attempt can start, once it is the job's turn."""
+
+    choice: Choice
+    image: str
 
 
 Action = CreateJob | DeleteJob | DeleteQSMJob

@@ -48,6 +48,7 @@ class Intaking:
         self.lease = Lease(cluster, settings.namespace, LEASE, identity, time.monotonic)
         self.sources: dict[str, Source] = {}
         self.is_ready = False
+        self.stands_by = False  # every replica takes hints
         self._found_by: dict[Key, str] = {}
         self._waiting: dict[Key, float] = {}
         self._complained_at: dict[str, float] = {}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from qsm_operator.resources import ATTEMPT_LABEL, BACKEND_LABEL, GROUP, JOB_LABEL, PIPELINE_ANNOTATION
@@ -64,7 +65,7 @@ class SeenJob:
             message=ended.get("message", ""),
             backend=str(labels.get(BACKEND_LABEL, "")).upper(),
             image=_image(body),
-            pipeline_json=(metadata.get("annotations") or {}).get(PIPELINE_ANNOTATION, ""),
+            pipeline_json=_shared((metadata.get("annotations") or {}).get(PIPELINE_ANNOTATION, "")),
         )
 
 
@@ -160,6 +161,12 @@ def offers(nodes: tuple[SeenNode, ...], resource: str, count: int, selector: Map
         and all(node.labels.get(key) == value for key, value in selector.items())
         for node in nodes
     )
+
+
+@lru_cache(maxsize=256)
+def _shared(text: str) -> str:
+    """The same text, the same object: thousands of Jobs carry few pipelines, of some kilobytes each."""
+    return text
 
 
 def _image(body: Mapping[str, Any]) -> str:

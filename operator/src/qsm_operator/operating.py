@@ -1,19 +1,24 @@
 """The operator at work: workers, resync, turns, and an orderly end."""
 
 import asyncio
+import contextlib
 import logging
+import random
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from qsm_operator.admission import Turns
-from qsm_operator.cluster import ApiError, Cluster, owned_selector
+from qsm_operator.asking import ApiError
+from qsm_operator.cluster import Cluster, owned_selector
 from qsm_operator.controller import Controller
+from qsm_operator.log_reading import LogReading
 from qsm_operator.measuring import measure_jobs
 from qsm_operator.metrics import Metrics
 from qsm_operator.settings import Settings
-from qsm_operator.store import KINDS, Store
+from qsm_operator.store import KINDS, Store, age
+from qsm_operator.telling import Telling
 from qsm_operator.workqueue import Key, WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -21,6 +26,11 @@ logger = logging.getLogger(__name__)
 _STUCK_SECONDS = 300
 """A worker so long at one key is stuck: requests end after seconds, and there are few per look."""
 _TURNS_SECONDS = 0.05
+_AFTER_OUTAGE_SECONDS = 1.0
+_CALM_SECONDS = 20.0
+"""A list of everything is dear: after one for an outage, signs of another are not heard for a while."""
+_FINISH_SECONDS, _TELLING_SECONDS = 20.0, 4.0
+"""Kubernetes gives 30 seconds between SIGTERM and SIGKILL."""
 
 
 class Operating:
@@ -37,25 +47,38 @@ class Operating:
             per_second=settings.starts_per_second,
             burst=settings.start_burst,
         )
+        self.telling = Telling(cluster, metrics)
+        self.logs = LogReading(cluster, self.store, self.queue, time.monotonic)
         self.controller = Controller(
-            settings, cluster, self.store, self.queue, self.turns, metrics, lambda: datetime.now(UTC)
+            settings,
+            cluster,
+            self.store,
+            self.queue,
+            self.turns,
+            metrics,
+            self.logs,
+            self.telling.tell,
+            lambda: datetime.now(UTC),
         )
         self.is_ready = False
+        self.stands_by = False
         self.measures: list[Callable[[], None]] = []
         """More to be measured whenever metrics are read."""
-        self._synced = time.monotonic()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._outage = asyncio.Event()
+        self._workers: list[asyncio.Task[None]] = []
+        self._others: list[asyncio.Task[None]] = []
 
     def told(self, kind: str, type_: str | None, body: Mapping[str, Any]) -> None:
         """A watch told something."""
         self.metrics.last_event.labels(kind).set(time.time())
         if type_ == "DELETED":
             metadata = body["metadata"]
-            touched = self.store.drop(kind, (metadata.get("namespace", ""), metadata["name"]))
+            own = (metadata.get("namespace", ""), metadata["name"])
+            touched = self.store.drop(kind, own, age(metadata.get("resourceVersion", "")))
         else:
             touched = self.store.put(kind, body)
         for key in touched:
-            self.queue.add(key)
+            self.queue.add(key, first=kind == "qsmjobs" and type_ == "ADDED")
 
     async def sync(self) -> list[Key]:
         """List everything and hold it against what is known; which QSMJobs may care."""
@@ -64,12 +87,14 @@ class Operating:
         for kind in KINDS:
             selector = owned_selector() if kind in {"jobs", "pods"} else ""
             for namespace in self.settings.namespaces or ("",):
-                listing = await self.cluster.list(kind, namespace, selector=selector)
-                found = self.store.replace_all(kind, listing, namespace)
+                census = self.store.census(kind, namespace)
+                version = await self.cluster.read_all(
+                    kind, namespace, selector=selector, begin=census.begin, take=census.take
+                )
+                found = census.finish(version)
                 if self.is_ready and found:
                     self.metrics.corrections.labels(kind).inc(len(found))
                 touched += found
-        self._synced = time.monotonic()
         self.metrics.last_resync.set(time.time())
         return touched
 
@@ -89,28 +114,42 @@ class Operating:
         self.is_ready = True
         for key in sorted(set(touched)):
             self.queue.add(key)
-        loops: list[Callable[[], Any]] = [self._work] * self.settings.workers + [self._resync, self._give_turns]
-        self._tasks = [asyncio.create_task(loop()) for loop in loops]
+        self.stands_by = False
+        self.telling.start()
+        many = self.settings.workers
+        # What is under way costs the API server as much as what is new, and nobody waits for it: it gets fewer hands.
+        self._workers = [asyncio.create_task(self._work(only_first=number >= many)) for number in range(3 * many)]
+        self._others = [asyncio.create_task(loop()) for loop in (self._resync, self._give_turns, self.logs.run)]
+
+    async def drop(self) -> None:
+        """Let everything fall at once: somebody else does it now."""
+        self.queue.close()
+        for task in [*self._workers, *self._others]:
+            task.cancel()
+        await asyncio.gather(*self._workers, *self._others, return_exceptions=True)
+        await self.telling.stop(0)
 
     async def stop(self) -> None:
         """Finish what is being looked at, begin nothing new."""
         self.queue.close()
-        workers, others = self._tasks[: self.settings.workers], self._tasks[self.settings.workers :]
-        for task in others:
+        for task in self._others:
             task.cancel()
-        if workers:
-            _, late = await asyncio.wait(workers, timeout=20)
+        if self._workers:
+            _, late = await asyncio.wait(self._workers, timeout=_FINISH_SECONDS)
             for task in late:
                 task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._workers, *self._others, return_exceptions=True)
+        await self.telling.stop(_TELLING_SECONDS)
 
-    async def _work(self) -> None:
-        while (key := await self.queue.get()) is not None:
+    async def _work(self, *, only_first: bool) -> None:
+        while (key := await self.queue.get(only_first=only_first)) is not None:
             began, result = time.monotonic(), "done"
             try:
                 await self.controller.look(key)
             except ApiError as error:
                 result = "conflict" if error.status == 409 else "api_error"
+                if error.is_outage:
+                    self._outage.set()
                 if result == "api_error":
                     logger.warning("looked at in vain: %s", error, extra=_named(key))
             except Exception:
@@ -123,16 +162,31 @@ class Operating:
                 self.metrics.reconcile_seconds.observe(time.monotonic() - began)
 
     async def _resync(self) -> None:
+        """List everything now and then, and as soon as possible after the API server was away.
+
+        Watches may have missed what happened meanwhile, and keys that failed wait for as long as they failed: neither
+        shall cost more than the outage itself.
+        """
+        pause = self.settings.resync_seconds
         while True:
-            await asyncio.sleep(self.settings.resync_seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._outage.wait(), pause)
+            if was_outage := self._outage.is_set():
+                self.metrics.outages.inc()
+                await asyncio.sleep(_AFTER_OUTAGE_SECONDS * (1 + random.random()))  # noqa: S311 - jitter, no secret
             try:
                 touched = await self.sync()
             except ApiError as error:
                 logger.warning("resync failed: %s", error)
+                self._outage.set()
                 continue
             unfinished = [key for key, job in self.store.qsmjobs.items() if not job.is_finished]
             for key in {*touched, *unfinished}:
                 self.queue.add(key)
+            if was_outage:
+                logger.info("the API server is back; everything was listed anew")
+                await asyncio.sleep(_CALM_SECONDS)
+            self._outage.clear()
 
     async def _give_turns(self) -> None:
         while True:
@@ -150,7 +204,7 @@ class Operating:
 
     def health(self) -> str:
         """What is wrong with us; empty where nothing is. That the API server is away is not our fault."""
-        if any(task.done() for task in self._tasks):
+        if any(task.done() for task in [*self._workers, *self._others]):
             return "a part of the operator has ended"
         if self.queue.busiest_seconds > _STUCK_SECONDS:
             return "a worker is stuck"

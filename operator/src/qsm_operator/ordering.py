@@ -11,7 +11,7 @@ from qsm_operator.examinations import Order, Seen
 from qsm_operator.intake_marks import CONTENT_NAME, STATE_NAME, Kind, digest, names_in, of_name, read_content
 from qsm_operator.intake_settings import IntakeSettings
 from qsm_operator.metrics import IntakeMetrics
-from qsm_operator.orders import acquisition_key, linked
+from qsm_operator.orders import acquisition_key, dated, linked
 from qsm_operator.orthanc import Orthanc
 from qsm_operator.orthanc_answers import SeriesState
 from qsm_operator.resources import ACQUISITION_LABEL
@@ -54,7 +54,7 @@ class Ordering:
             names.append(name)
             if name in known:
                 continue
-            if await self._create_one(linked(manifest, existing.items)):
+            if await self._create_one(dated(linked(manifest, existing.items), _last_image(own))):
                 is_new = True
                 pipeline = manifest["spec"]["pipelineRef"]["name"]
                 self._metrics.jobs_created.labels(pipeline).inc()
@@ -109,6 +109,10 @@ class Ordering:
 
     def _count_complete(self, own: Iterable[Seen], scanner: str) -> None:
         self._metrics.complete(scanner)
-        moments = [one.state.last_update for one in own if one.state.last_update is not None]
-        if moments:
-            self._metrics.image_to_job.observe(max(0.0, (self._wall_clock() - max(moments)).total_seconds()))
+        last_image = _last_image(own)
+        if last_image is not None:
+            self._metrics.image_to_job.observe(max(0.0, (self._wall_clock() - last_image).total_seconds()))
+
+
+def _last_image(own: Iterable[Seen]) -> datetime | None:
+    return max((one.state.last_update for one in own if one.state.last_update is not None), default=None)

@@ -8,17 +8,20 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from qsm_acquisition import Acquisition, Reason, Refusal, Survey
 from qsm_operator.resources import (
     ACQUISITION_LABEL,
     API_VERSION,
+    LAST_IMAGE_ANNOTATION,
     PIPELINE_LABEL,
     ROUTE_LABEL,
     SUPERSEDES_ANNOTATION,
 )
 from qsm_operator.routes import Route
+from qsm_operator.times import stamp
 
 MAX_SERIES = 16
 """A QSMJob names so many series at most."""
@@ -123,6 +126,14 @@ def linked(manifest: Mapping[str, Any], existing: Iterable[Mapping[str, Any]]) -
     if not earlier:
         return dict(manifest)
     annotations = {**manifest["metadata"].get("annotations", {}), SUPERSEDES_ANNOTATION: max(earlier)[1]}
+    return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
+
+
+def dated(manifest: Mapping[str, Any], last_image: datetime | None) -> dict[str, Any]:
+    """The manifest with the time its last image was stored: waiting for a map is counted from there."""
+    if last_image is None:
+        return dict(manifest)
+    annotations = {**manifest["metadata"].get("annotations", {}), LAST_IMAGE_ANNOTATION: stamp(last_image)}
     return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
 
 

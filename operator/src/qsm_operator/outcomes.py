@@ -39,8 +39,14 @@ _BY_EXIT_CODE: dict[int, tuple[str, str]] = {
 _OWN_DISK = ("exceeds the limit", "exceeded its local ephemeral storage limit", "exceeds the total limit")
 """How kubelet words an eviction that the pod itself is to blame for."""
 
+EX_TEMPFAIL = 75
+"""Trying the same again can help."""
+
 _FINAL_CODES = frozenset({0, 64, 65, 70, 78})
 """After these the program would say the same again."""
+
+_LAST_OWN_CODE = 128
+"""Above it a signal ended the program, whatever it was doing."""
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_STARTED = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
@@ -49,7 +55,7 @@ _NODE_SAYS = frozenset({"Evicted", "NodeAffinity", "NodeShutdown", "Terminated",
 
 def is_repeatable(attempt: Attempt) -> bool:
     """Whether the very same can help. Where not, another backend or more memory may."""
-    if attempt.result in {Failure.RECON_ERROR, Failure.DELIVERY_FAILED}:
+    if attempt.result == Failure.RECON_ERROR:
         return attempt.exitCode not in _FINAL_CODES
     return attempt.result in {Failure.UNAVAILABLE, Failure.DEVICE_ERROR, *Interruption}
 
@@ -105,12 +111,14 @@ def _exited(pod: SeenPod, code: int) -> Outcome:
     if report is None:
         said += ", and left no report"
     elif report.reason or report.message:
-        if report.reason == Failure.DELIVERY_FAILED:
-            result = Failure.DELIVERY_FAILED
         said = ": ".join(part for part in (report.reason, report.message) if part)
+    is_waiting = False
+    if report is not None and report.step == "deliver" and code <= _LAST_OWN_CODE:
+        result, is_waiting = Failure.DELIVERY_FAILED, code == EX_TEMPFAIL
     return Outcome(
         result,
         said if said.endswith((".", "…")) else f"{said}.",
+        counted=not is_waiting,
         exit_code=min(max(code, 0), 255),
         report=report,
     )

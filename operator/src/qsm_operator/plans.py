@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from qsm_operator import backends, request
+from qsm_operator import backends, deliveries, request
 from qsm_operator.backends import REPEATED, Choice, NoChoice
 from qsm_operator.conditions import Active, Failure, Interruption
-from qsm_operator.decisions import Facts
+from qsm_operator.decisions import Facts, Final, Start, Wait
 from qsm_operator.observed import SeenJob, SeenPod
 from qsm_operator.outcomes import is_repeatable
 from qsm_operator.report import cleaned
@@ -20,31 +19,6 @@ _MAX_UNCOUNTED = 50
 """More interruptions than this and something is wrong with the cluster, not with its day."""
 
 _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Final:
-    """It is over."""
-
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """It goes on by itself, or waits."""
-
-    reason: Active
-    message: str
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """The next attempt can start, once it is the job's turn."""
-
-    choice: Choice
-    image: str
 
 
 def pipeline_of(facts: Facts, owned: Iterable[SeenJob]) -> Pipeline | None:
@@ -82,10 +56,13 @@ def next_step(  # noqa: PLR0911 - one return per row of a table
     if not attempts:
         return _first(facts, settings, pipeline)
     newest = attempts[-1]
+    delivery = deliveries.next_delivery(facts, pipeline, attempts)
+    if delivery is not None:
+        return delivery
     counted = sum(1 for attempt in attempts if attempt.counted)
-    total = max(int(facts.job.status.get("attemptCount", 0)), newest.index)
-    if total - counted >= _MAX_UNCOUNTED:
-        return Final(Failure.EVICTED, f"It was interrupted {total - counted} times; the last time: {newest.message}")
+    interrupted = _interruptions(facts, attempts, counted)
+    if interrupted >= _MAX_UNCOUNTED:
+        return Final(Failure.EVICTED, f"It was interrupted {interrupted} times; the last time: {newest.message}")
     other = backends.after(facts.job, pipeline, newest)
     if other is not None and other.backend != newest.backend:
         return Start(other, pipeline.image(other.backend))
@@ -99,6 +76,13 @@ def next_step(  # noqa: PLR0911 - one return per row of a table
     if ready > facts.now:
         return Wait(Active.QUEUED, f"Attempt {newest.index}: {newest.message} Next at {stamp(ready)}.", ready)
     return Start(other, pipeline.image(other.backend))
+
+
+def _interruptions(facts: Facts, attempts: Sequence[Attempt], counted: int) -> int:
+    """How many attempts ended through no fault of their own; where only delivery is left, its deadline is the bound."""
+    if deliveries.since(facts.job, attempts) is not None:
+        return 0
+    return max(int(facts.job.status.get("attemptCount", 0)), attempts[-1].index) - counted
 
 
 def _ready_again(newest: Attempt, counted: int) -> datetime:
@@ -176,7 +160,7 @@ def where_it_is(  # noqa: PLR0911 - one return per row of a table
             return Wait(Active.QUEUED, being_created(attempt), until)
         return Wait(Active.STAGING, f"{number} is being started on {attempt.backend}{why}.", until)
     step = facts.progress.step if facts.progress else ""
-    reason = {"fetch": Active.STAGING, "deliver": Active.DELIVERING}.get(step, Active.RUNNING)
+    reason = Active.DELIVERING if step == "deliver" else Active.RUNNING
     return Wait(reason, f"{number} runs on {attempt.backend}.", until)
 
 

@@ -16,18 +16,20 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfoNotFoundError
 
-from qsm_operator import backends, plans
+from qsm_operator import backends, deliveries, plans
 from qsm_operator.conditions import SUCCEEDED, Active, Failure, Held, Interruption
-from qsm_operator.decisions import Action, CreateJob, Decision, DeleteJob, DeleteQSMJob, Facts
+from qsm_operator.decisions import Action, CreateJob, Decision, DeleteJob, DeleteQSMJob, Facts, Final, Start, Wait
 from qsm_operator.jobs import job_manifest, job_name
 from qsm_operator.observed import SeenJob, SeenPod
 from qsm_operator.outcomes import Outcome, judge
-from qsm_operator.plans import Final, Start, Wait
 from qsm_operator.resources import GPU, Attempt, Pipeline, QSMJob
 from qsm_operator.settings import Settings
 from qsm_operator.statuses import build_status, transition_events
 from qsm_operator.times import moment, stamp
 from qsm_operator.windows import next_opening
+
+_ON_ITS_WAY = frozenset({Active.QUEUED, Active.STAGING, Active.RUNNING})
+"""What an attempt does that has nothing left but to deliver is Delivering, wherever its pod is."""
 
 _OVERDUE_GRACE = timedelta(seconds=60)
 """Kubelet ends an attempt at its deadline; after so much more we do not wait for it any longer."""
@@ -48,6 +50,8 @@ def reconcile(facts: Facts, settings: Settings) -> Decision:
     actions: list[Action] = []
     if isinstance(plan, Start) and facts.may_start:
         attempts, plan = _begun(facts, attempts, plan)
+    if isinstance(plan, Wait) and plan.reason in _ON_ITS_WAY and deliveries.since(job, attempts) is not None:
+        plan = replace(plan, reason=Active.DELIVERING)
     newest = attempts[-1] if attempts else None
     if pipeline and newest and newest.is_open and newest.jobName not in owned and isinstance(plan, Wait):
         actions.append(CreateJob(job_manifest(job, pipeline, newest, settings)))
@@ -122,7 +126,7 @@ def _observed(facts: Facts, owned: dict[str, SeenJob]) -> tuple[list[Attempt], O
     newest = _with_pod(newest, seen, pods)
     if not seen.finished:
         return [*attempts[:-1], newest], None
-    outcome = judge(seen, pods, newest)
+    outcome = deliveries.judged(facts.job, judge(seen, pods, newest))
     return [*attempts[:-1], _closed(newest, outcome, facts.now)], outcome
 
 

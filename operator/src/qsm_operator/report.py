@@ -20,6 +20,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 _MOST = 1e15
 """More bytes or seconds than this nobody moved."""
+_STATES = frozenset({"Delivered", "Pending", "Failed"})
+_COMMITMENTS = frozenset({"Confirmed", "NotSupported", "Failed"})
 
 STEPS = ("fetch", "read", "reconstruct", "write", "deliver")
 """What a reconstruction does, in this order; a report says which it was at."""
@@ -33,6 +35,7 @@ class Report:
     message: str = ""
     step: str = ""
     outputs: tuple[dict[str, Any], ...] = ()
+    deliveries: tuple[dict[str, Any], ...] = ()
     metrics: tuple[dict[str, str], ...] = ()
     stage_seconds: tuple[dict[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
@@ -59,6 +62,7 @@ def read_report(text: str | None) -> Report | None:
         message=cleaned(found.get("message"), 512),
         step=found["step"] if isinstance(found.get("step"), str) and found["step"] in STEPS else "",
         outputs=tuple(output for entry in _items(found.get("outputs"), 16) if (output := _output(entry))),
+        deliveries=_deliveries(found.get("deliveries")),
         metrics=_pairs(found.get("metrics"), "name", "value", 64),
         stage_seconds=_pairs(found.get("stageSeconds"), "stage", "seconds", 16),
         warnings=tuple(text for entry in _items(found.get("warnings"), 16) if (text := cleaned(entry, 512))),
@@ -80,8 +84,6 @@ def _output(entry: object) -> dict[str, Any] | None:
     if not isinstance(entry, dict) or not _matching(_WORD, entry.get("kind")):
         return None
     uri = entry.get("uri")
-    instances = entry.get("instances")
-    is_count = isinstance(instances, int) and not isinstance(instances, bool) and 0 <= instances <= 100_000
     parts = {
         "kind": entry["kind"],
         "destination": _matching(_NAME, entry.get("destination"))[:63],
@@ -89,9 +91,36 @@ def _output(entry: object) -> dict[str, Any] | None:
         "orthancID": _matching(_NAME, entry.get("orthancID")),
         "uri": uri if isinstance(uri, str) and len(uri) <= 1024 and not _CONTROL.search(uri) else "",
         "sha256": _matching(_SHA256, entry.get("sha256")),
-        "instances": instances if is_count else "",
+        "instances": _count(entry.get("instances")),
     }
-    return {name: value for name, value in parts.items() if value != ""}
+    return {name: value for name, value in parts.items() if value not in {"", None}}
+
+
+def _deliveries(entries: object) -> tuple[dict[str, Any], ...]:
+    """One entry for each destination; of two with one name the first."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in _items(entries, 8):
+        if not isinstance(entry, dict) or not isinstance(entry.get("state"), str):
+            continue
+        name = _matching(_NAME, entry.get("destination"))[:63]
+        if not name or entry["state"] not in _STATES or name in found:
+            continue
+        commitment = entry.get("commitment")
+        parts = {
+            "destination": name,
+            "state": entry["state"],
+            "instances": _count(entry.get("instances")),
+            "commitment": commitment if isinstance(commitment, str) and commitment in _COMMITMENTS else "",
+            "reason": _matching(_WORD, entry.get("reason")),
+            "message": cleaned(entry.get("message"), 512),
+        }
+        found[name] = {key: value for key, value in parts.items() if value not in {"", None}}
+    return tuple(found.values())
+
+
+def _count(number: object) -> int | None:
+    is_count = isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= 100_000
+    return number if is_count else None  # type: ignore[return-value]  # is_count says that it is an int
 
 
 def _pairs(entries: object, key: str, value: str, limit: int) -> tuple[dict[str, str], ...]:

@@ -210,6 +210,11 @@ class QSMJob:
         """How often a counted failure is repeated."""
         return int(self.spec.get("retryLimit", pipeline.spec.get("retryLimit", 2)))
 
+    @property
+    def delivery_deadline_seconds(self) -> int:
+        """How long delivery is tried again after it failed first."""
+        return int(self.spec.get("deliveryDeadlineSeconds", 86400))
+
     def deadline_seconds(self, pipeline: Pipeline) -> int:
         """How long one attempt may run."""
         return int(self.spec.get("activeDeadlineSeconds", pipeline.spec.get("activeDeadlineSeconds", 7200)))

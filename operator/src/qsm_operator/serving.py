@@ -17,6 +17,11 @@ class Served(Protocol):
         ...
 
     @property
+    def stands_by(self) -> bool:
+        """Whether it only waits for another replica to end: that is no fault."""
+        ...
+
+    @property
     def metrics(self) -> Health:
         """What it tells of itself."""
         ...
@@ -38,6 +43,8 @@ async def serve(work: Served, host: str, port: int) -> web.AppRunner:
         return web.Response(text=wrong or "ok", status=503 if wrong else 200)
 
     async def readyz(_: web.Request) -> web.Response:
+        if work.stands_by:
+            return web.Response(text="stands by for the Lease, or has not listed everything yet")
         text = "ok" if work.is_ready else "has not listed everything yet"
         return web.Response(text=text, status=200 if work.is_ready else 503)
 

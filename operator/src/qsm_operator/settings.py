@@ -19,7 +19,7 @@ class Settings:
     namespaces: tuple[str, ...] = ()
     """Namespaces to look after; none means all of the cluster."""
     workers: int = 8
-    """How many QSMJobs are looked at at the same time."""
+    """How many QSMJobs are looked at at the same time; twice as many more stand by for those that are to be started."""
     resync_seconds: float = 300.0
     """How often everything is listed anew, whatever the watches said."""
     request_timeout_seconds: float = 15.0
@@ -28,9 +28,9 @@ class Settings:
     """How many reconstructions may be under way at once; 0 means no limit of ours (quotas and Kueue still hold)."""
     max_active_per_namespace: int = 0
     """The same, for each namespace."""
-    starts_per_second: float = 20.0
+    starts_per_second: float = 50.0
     """How many Jobs are created per second at most, in the long run."""
-    start_burst: int = 40
+    start_burst: int = 100
     """How many may be created at once after a quiet time."""
     default_ttl_seconds: int = 604800
     """How long finished QSMJobs are kept that do not say it themselves; 0 means forever."""
@@ -46,6 +46,12 @@ class Settings:
     """Port of /healthz, /readyz and /metrics; 0 means none."""
     http_host: str = "0.0.0.0"  # noqa: S104 - kubelet and Prometheus come from outside the pod
     """Address it listens on."""
+    leader_election: bool = False
+    """Whether several operators run and only the one that holds a Lease works."""
+    lease_namespace: str = ""
+    """Namespace of the Lease; empty means that of the operator's own pod."""
+    lease_name: str = "qsm-operator"
+    """Name of the Lease; operators for different namespaces need different ones where they share its namespace."""
     log_level: str = field(default="INFO")
     """DEBUG, INFO, WARNING or ERROR."""
     log_format: str = "json"

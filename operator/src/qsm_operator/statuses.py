@@ -1,19 +1,31 @@
 """The status of a QSMJob, put together; and which of its changes are worth an Event."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
+from qsm_operator import deliveries
 from qsm_operator.backends import FALLBACK_REASONS
 from qsm_operator.conditions import SUCCEEDED, Active, Failure, Held, NotFailed, Step, Type, condition, find
-from qsm_operator.decisions import Event, Facts
+from qsm_operator.decisions import Event, Facts, Final, Start, Wait
 from qsm_operator.outcomes import Outcome
-from qsm_operator.plans import Final, Start, Wait
 from qsm_operator.report import STEPS, Report
 from qsm_operator.resources import CPU, MAX_ATTEMPTS_KEPT, Attempt, Pipeline
-from qsm_operator.times import stamp
+from qsm_operator.times import moment, stamp
 
-_STEP_OF = {Type.INPUT_STAGED: "fetch", Type.RECONSTRUCTED: "reconstruct", Type.RESULTS_DELIVERED: "deliver"}
+_STEP_OF = {
+    Type.INPUT_STAGED: "fetch",
+    Type.RECONSTRUCTED: "reconstruct",
+    Type.RESULTS_STORED: "write",
+    Type.RESULTS_DELIVERED: "deliver",
+}
 """After which step of the reconstruction a condition is true."""
+
+_PROGRESS_POINTS, _PROGRESS_AGE = 20, timedelta(minutes=5)
+"""Progress is written when it has moved so far, or when what stands there is so old."""
+
+_RESULTS = ("outputs", "metrics", "stageSeconds", "warnings", "deliveries")
 
 
 def build_status(
@@ -28,10 +40,14 @@ def build_status(
     job, now = facts.job, stamp(facts.now)
     before: Mapping[str, Any] = job.status
     newest = attempts[-1] if attempts else None
-    report = (outcome.report if outcome else None) if isinstance(plan, Final) else None
+    retries = not isinstance(plan, Final) and deliveries.since(job, attempts) is not None
+    report = outcome.report if outcome else None
+    results = {name: before[name] for name in _RESULTS if name in before}
+    if isinstance(plan, Final) or retries:
+        results = _results(before, report, plan, now)
     status: dict[str, Any] = {
         "observedGeneration": job.generation,
-        "conditions": _conditions(facts, plan, held, report, now),
+        "conditions": _conditions(facts, plan, held, _Steps(report, results.get("deliveries") or [], retries=retries)),
         "pipeline": before.get("pipeline") or (_pipeline(facts, pipeline, newest) if pipeline and newest else None),
         "backend": newest.backend if newest else None,
         "attemptCount": max([int(before.get("attemptCount", 0)), *(attempt.index for attempt in attempts)]) or None,
@@ -39,7 +55,7 @@ def build_status(
         "startTime": before.get("startTime") or (attempts[0].startTime if attempts else None),
         "completionTime": now if isinstance(plan, Final) else None,
         "progress": _progress(facts, plan, newest, now),
-        **({} if report is None else _results(report)),
+        **results,
     }
     return {name: value for name, value in status.items() if value is not None}
 
@@ -65,10 +81,18 @@ def _pipeline(facts: Facts, pipeline: Pipeline, newest: Attempt) -> dict[str, An
     return {name: value for name, value in found.items() if value}
 
 
-def _conditions(
-    facts: Facts, plan: Final | Wait | Start, held: Held, report: Report | None, now: str
-) -> list[dict[str, Any]]:
-    before = facts.job.status.get("conditions") or []
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """What the conditions after steps rest on."""
+
+    report: Report | None
+    deliveries: list[dict[str, Any]]
+    retries: bool
+    """Only delivery is left, and it is tried again."""
+
+
+def _conditions(facts: Facts, plan: Final | Wait | Start, held: Held, steps: _Steps) -> list[dict[str, Any]]:
+    before, now = facts.job.status.get("conditions") or [], stamp(facts.now)
 
     def say(kind: Type, status: str, reason: str, message: str) -> dict[str, Any]:
         return condition(before, kind, status, reason, message, facts.job.generation, now)
@@ -87,22 +111,45 @@ def _conditions(
         if failed and isinstance(plan, Final)
         else say(Type.FAILED, "False", NotFailed.NOT_FAILED, "")
     )
+    said = deliveries.sentence(steps.deliveries)
     return [
         complete,
         failure,
         say(Type.SUSPENDED, "True" if is_held else "False", held, complete["message"] if is_held else ""),
-        *(say(kind, *_step(step, report, done=done, failed=failed), "") for kind, step in _STEP_OF.items()),
+        *(
+            say(
+                kind,
+                *_step(before, kind, steps, done=done, failed=failed),
+                said if kind == Type.RESULTS_DELIVERED else "",
+            )
+            for kind in _STEP_OF
+        ),
     ]
 
 
-def _step(step: str, report: Report | None, *, done: bool, failed: bool) -> tuple[str, str]:
+def _step(
+    before: Sequence[Mapping[str, Any]], kind: Type, steps: _Steps, *, done: bool, failed: bool
+) -> tuple[str, str]:
     """Status and reason of the condition that is true after a step."""
     if done:
         return "True", Step.DONE
-    if not failed:
-        return "Unknown", Step.PENDING
-    was_past = bool(report and report.step) and report is not None and STEPS.index(report.step) > STEPS.index(step)
-    return ("True", Step.DONE) if was_past else ("False", Step.NOT_REACHED)
+    report = steps.report
+    if kind == Type.RESULTS_DELIVERED:
+        if steps.retries:
+            return "False", Step.RETRYING
+        return ("False", Step.NOT_REACHED) if failed else ("Unknown", Step.PENDING)
+    was_true = (find(before, kind) or {}).get("status") == "True"
+    if kind == Type.RESULTS_STORED:
+        is_past = was_true or deliveries.said_stored(report)
+    else:
+        is_past = was_true or (report is not None and report.step != "" and _is_past(report.step, _STEP_OF[kind]))
+    if is_past and (failed or steps.retries):
+        return "True", Step.DONE
+    return ("False", Step.NOT_REACHED) if failed else ("Unknown", Step.PENDING)
+
+
+def _is_past(reached: str, step: str) -> bool:
+    return STEPS.index(reached) > STEPS.index(step)
 
 
 def _progress(facts: Facts, plan: Final | Wait | Start, newest: Attempt | None, now: str) -> dict[str, Any] | None:
@@ -114,19 +161,38 @@ def _progress(facts: Facts, plan: Final | Wait | Start, newest: Attempt | None, 
     if facts.progress is None:
         return before
     said = {"stage": facts.progress.stage, "percent": facts.progress.percent}
-    if before and {name: before.get(name) for name in said} == said:
+    if before and not _is_worth_a_write(before, said, facts.now):
         return before
     return said | {"lastUpdateTime": now}
 
 
-def _results(report: Report) -> dict[str, Any]:
-    found = {
-        "outputs": list(report.outputs),
-        "metrics": list(report.metrics),
-        "stageSeconds": list(report.stage_seconds),
-        "warnings": list(report.warnings),
-    }
-    return {name: value for name, value in found.items() if value}
+def _is_worth_a_write(before: Mapping[str, Any], said: Mapping[str, Any], now: datetime) -> bool:
+    """Each write costs the API server more than the reading of the log: a few in the life of a job are enough."""
+    if {name: before.get(name) for name in said} == said:
+        return False
+    written = moment(before.get("lastUpdateTime"))
+    is_old = written is None or written + _PROGRESS_AGE <= now
+    return is_old or abs(said["percent"] - int(before.get("percent", 0))) >= _PROGRESS_POINTS
+
+
+def _results(before: Mapping[str, Any], report: Report | None, plan: Final | Wait | Start, now: str) -> dict[str, Any]:
+    """What is known of the results: what the newest report says, and what an earlier one said where it says nothing."""
+    found: dict[str, Any] = {name: before[name] for name in _RESULTS if name in before}
+    if report is not None:
+        said = {
+            "outputs": list(report.outputs),
+            "metrics": list(report.metrics),
+            "stageSeconds": list(report.stage_seconds),
+            "warnings": list(report.warnings),
+            "deliveries": deliveries.told(report, now),
+        }
+        found |= {name: value for name, value in said.items() if value}
+    if isinstance(plan, Final) and "deliveries" in found:
+        if plan.reason == SUCCEEDED and report is not None and not report.deliveries:
+            del found["deliveries"]  # of an earlier attempt, and no longer true
+        else:
+            found["deliveries"] = deliveries.closed(found["deliveries"])
+    return found
 
 
 def transition_events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Event, ...]:

@@ -1,11 +1,10 @@
 """What was last seen of everything, as little as decisions need. Fed by watches and by lists; whoever is newer wins."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from qsm_operator.cluster import Listing
 from qsm_operator.conditions import Type
 from qsm_operator.observed import SeenJob, SeenPod
 from qsm_operator.resources import Pipeline, QSMJob
@@ -39,6 +38,15 @@ class Store:
     def pods_of(self, key: Key) -> tuple[SeenPod, ...]:
         """The pods labelled for a QSMJob."""
         return tuple(self._pods[key].values()) if key in self._pods else ()
+
+    def running_pods(self) -> list[tuple[Key, SeenPod]]:
+        """Pods whose container runs, with the key of their QSMJob."""
+        return [
+            (key, pod)
+            for key, pods in self._pods.items()
+            for pod in pods.values()
+            if pod.is_live and pod.started is not None and not pod.is_deleting
+        ]
 
     def pipeline_of(self, job: QSMJob) -> Pipeline | None:
         """The pipeline a QSMJob names."""
@@ -85,17 +93,21 @@ class Store:
             del table[owner]
         return [owner]
 
-    def replace_all(self, kind: str, listing: Listing, namespace: str = "") -> list[Key]:
-        """Hold what is known against a list; which QSMJobs may care. This finds what no watch told of."""
-        touched: list[Key] = []
-        there = set()
-        for body in listing.items:
-            there.add((body["metadata"].get("namespace", ""), body["metadata"]["name"]))
-            touched += self.put(kind, body)
+    def census(self, kind: str, namespace: str = "") -> "Census":
+        """Begin to hold what is known against a list; this finds what no watch told of."""
+        return Census(self, kind, namespace)
+
+    def is_there(self, kind: str, body: Mapping[str, Any], listed: int) -> list[Key]:
+        """Note an object of a list that was read at version `listed`; which QSMJobs may care."""
+        own = (body["metadata"].get("namespace", ""), body["metadata"]["name"])
+        if self._gone[kind].get(own, listed + 1) <= listed:
+            del self._gone[kind][own]  # the list is newer than the news of its end: it is there after all
+        return self.put(kind, body)
+
+    def only_there(self, kind: str, namespace: str, there: set[Key], listed: int) -> list[Key]:
+        """Drop what a whole list of version `listed` does not have; which QSMJobs may care."""
         gone = [own for own in self._versions[kind] if own not in there and (not namespace or own[0] == namespace)]
-        for own in gone:
-            touched += self.drop(kind, own, age(listing.resource_version))
-        listed = age(listing.resource_version)
+        touched = [key for own in gone for key in self.drop(kind, own, listed)]
         self._gone[kind] = {own: version for own, version in self._gone[kind].items() if version > listed}
         return touched
 
@@ -105,6 +117,32 @@ class Store:
             for key, job in self.qsmjobs.items()
             if key[0] == pipeline[0] and not job.is_finished and job.pipeline_name == pipeline[1]
         ]
+
+
+class Census:
+    """One list of a kind, taken in page by page."""
+
+    def __init__(self, store: Store, kind: str, namespace: str) -> None:
+        self._store, self._kind, self._namespace = store, kind, namespace
+        self._there: set[Key] = set()
+        self.touched: list[Key] = []
+        """QSMJobs that may care."""
+
+    def begin(self) -> None:
+        """The list is read from its start (again)."""
+        self._there.clear()
+
+    def take(self, items: Iterable[Mapping[str, Any]], resource_version: str) -> None:
+        """One page."""
+        listed = age(resource_version)
+        for body in items:
+            self._there.add((body["metadata"].get("namespace", ""), body["metadata"]["name"]))
+            self.touched += self._store.is_there(self._kind, body, listed)
+
+    def finish(self, resource_version: str) -> list[Key]:
+        """All pages are taken in; which QSMJobs may care."""
+        self.touched += self._store.only_there(self._kind, self._namespace, self._there, age(resource_version))
+        return self.touched
 
 
 def _slim(job: QSMJob) -> QSMJob:

@@ -32,6 +32,7 @@ class WorkQueue:
         self._clock = clock
         self._backoff = backoff or Backoff()
         self._line: deque[Key] = deque()
+        self._front: deque[Key] = deque()
         self._since: dict[Key, float] = {}
         self._busy: dict[Key, float] = {}
         self._dirty: set[Key] = set()
@@ -41,12 +42,15 @@ class WorkQueue:
         self._changed = asyncio.Event()
         self._is_closed = False
 
-    def add(self, key: Key) -> None:
-        """Look at it soon. While it is being looked at, it is looked at once more afterwards."""
+    def add(self, key: Key, *, first: bool = False) -> None:
+        """Look at it soon. While it is being looked at, it is looked at once more afterwards.
+
+        With `first` it goes before all that came without: for what somebody waits for, such as a Job to be created.
+        """
         if key in self._busy:
             self._dirty.add(key)
         elif key not in self._since:
-            self._line.append(key)
+            (self._front if first else self._line).append(key)
             self._since[key] = self._clock()
             self._changed.set()
 
@@ -58,12 +62,13 @@ class WorkQueue:
             heapq.heappush(self._heap, (when, key))
             self._changed.set()
 
-    async def get(self) -> Key | None:
-        """The next key, now busy until `done`; none once the queue is closed."""
+    async def get(self, *, only_first: bool = False) -> Key | None:
+        """The next key (with `only_first`: of those that go first), now busy until `done`; none once closed."""
         while not self._is_closed:
             self._ripen()
-            if self._line:
-                key = self._line.popleft()
+            line = self._front or (deque() if only_first else self._line)
+            if line:
+                key = line.popleft()
                 del self._since[key]
                 self._busy[key] = self._clock()
                 self._later.pop(key, None)
@@ -105,7 +110,7 @@ class WorkQueue:
     @property
     def depth(self) -> int:
         """How many wait."""
-        return len(self._line)
+        return len(self._since)
 
     @property
     def oldest_seconds(self) -> float:

@@ -11,6 +11,7 @@ from types import FrameType
 
 import click
 
+from qsm_recon import termination
 from qsm_recon.cli import qsm_recon
 from qsm_recon.errors import ReconError, UsageError, out_of_memory
 
@@ -60,6 +61,9 @@ def run(arguments: list[str]) -> int:
         return EXIT_PIPE
     except Exception as error:  # noqa: BLE001 - the rim: every failure must end as one line and its exit code
         failure = _explain(error)
+        if not isinstance(error, ReconError) and failure.exit_code == EXIT_INTERNAL and arguments[:1] == ["job"]:
+            # Every other failure has left its report where it happened; a defect happens anywhere.
+            termination.leave({"reason": failure.reason, "message": failure.message})
         return _fail(failure, as_json="--json" in arguments)
 
 

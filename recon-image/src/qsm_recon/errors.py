@@ -5,7 +5,8 @@
     ├── InputError                    (a refusal's reason)  65   the data cannot give a correct map
     ├── DeviceError                   DeviceUnavailable     69   the backend asked for is not there
     ├── TransientError                (says which)          75   trying again can help (full disk, lost mount)
-    └── RecipeError                   InvalidRecipe         78   the recipe is wrong
+    ├── RecipeError                   InvalidRecipe         78   the recipe is wrong
+    └── StorageError                  (says which)          78   the object store refuses what was asked
 
 Anything else that escapes is a defect of this program: reason `Internal`, exit 70, reported by `__main__`,
 the only place with a broad `except`. Exit codes are those of sysexits.h; `docs/contract.md` lists them all.
@@ -69,6 +70,12 @@ class RecipeError(ReconError):
 
     def __init__(self, message: str) -> None:
         super().__init__("InvalidRecipe", message)
+
+
+class StorageError(ReconError):
+    """The place of interim data or of a result refuses: credentials, bucket, rights; trying again will not help."""
+
+    exit_code = 78
 
 
 def out_of_memory() -> TransientError:

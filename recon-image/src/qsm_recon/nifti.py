@@ -22,9 +22,12 @@ from qsm_recon.errors import InputError, TransientError, UsageError
 COMPRESSION = 4
 """zlib level of `.nii.gz`: float noise hardly compresses, and higher levels only take longer."""
 
+HEADER_BYTES = 352
+"""Header and the four bytes that say: no extensions."""
 _DESCRIPTION_BYTES = 79
 _SPATIAL = 3
 _IMAGE: Any = nib.Nifti1Image
+_HEADER: Any = nib.Nifti1Header
 """nibabel is typed in part only."""
 
 
@@ -85,6 +88,31 @@ def read_volume(path: Path, label: str = "the file") -> Volume:
     return Volume(np.ascontiguousarray(array), affine, (x, y, z))
 
 
+def header(shape: tuple[int, ...], dtype: np.dtype[Any], affine_ras_mm: NDArray[np.float64], description: str) -> Any:
+    """NIfTI-1 header of a single file (`binaryblock` gives its 348 bytes).
+
+    Parameters
+    ----------
+    shape
+        (x, y, z) or (x, y, z, echo).
+    dtype
+        As stored, not scaled.
+    affine_ras_mm
+        (4, 4) voxel index to RAS mm, as sform and qform.
+    description
+        For `descrip`, cut at 79 bytes.
+    """
+    made = _HEADER()
+    made.set_data_offset(HEADER_BYTES)
+    made.set_data_dtype(dtype)
+    made.set_data_shape(shape)
+    made.set_xyzt_units("mm")
+    made.set_sform(affine_ras_mm, code="scanner")
+    made.set_qform(affine_ras_mm, code="scanner")
+    made["descrip"] = description.encode("ascii", "replace")[:_DESCRIPTION_BYTES]
+    return made
+
+
 def write_volume(path: Path, volume: NDArray[Any], affine_ras_mm: NDArray[np.float64], *, description: str) -> None:
     """Write a volume as float32 (masks as uint8); compressed where the name ends in `.gz`.
 
@@ -109,11 +137,7 @@ def write_volume(path: Path, volume: NDArray[Any], affine_ras_mm: NDArray[np.flo
     if not path.name.endswith((".nii", ".nii.gz")):
         raise UsageError(f"{path.name} must end in .nii or .nii.gz.")
     stored = volume.astype(np.uint8 if volume.dtype == np.bool_ else np.float32, copy=False)
-    image = _IMAGE(stored, affine_ras_mm)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(affine_ras_mm, code="scanner")
-    image.set_qform(affine_ras_mm, code="scanner")
-    image.header["descrip"] = description.encode("ascii", "replace")[:_DESCRIPTION_BYTES]
+    image = _IMAGE(stored, affine_ras_mm, header(stored.shape, stored.dtype, affine_ras_mm, description))
     content = image.to_bytes()
     if path.name.endswith(".gz"):
         content = gzip.compress(content, COMPRESSION, mtime=0)

@@ -1,15 +1,16 @@
 """Which files a result consists of, and what each holds."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qsm_recon.dicom.read import LoadedScan
+from qsm_acquisition.acquisition import Acquisition
+from qsm_recon.dicom.read import LoadedScan, manifest_sha256
 from qsm_recon.dicom.uids import RunIdentity
-from qsm_recon.dicom.write import MapKind, write_series
+from qsm_recon.dicom.write import MapKind, series_uid, write_series
 from qsm_recon.nifti import write_volume
 from qsm_recon.qsm.pipeline import Reconstruction
 from qsm_recon.recipes import Recipe
@@ -96,12 +97,7 @@ def write_dicom(
     recipe
         Which the series' UIDs and derivation text name.
     """
-    run = RunIdentity(
-        recipe=recipe.config.name,
-        recipe_sha256=recipe.sha256,
-        code_version=program_version(),
-        derivation=derivation(result, recipe),
-    )
+    run = replace(identity(recipe), derivation=derivation(result, recipe))
     files: list[OutputFile] = []
     warnings: list[str] = []
     for kind, volume, name, quantity, unit in (
@@ -113,6 +109,17 @@ def write_dicom(
         if series.clipped_voxels:
             warnings.append(f"ValuesClipped: {series.clipped_voxels} voxels of {quantity} exceed the stored range.")
     return tuple(files), tuple(warnings)
+
+
+def identity(recipe: Recipe) -> RunIdentity:
+    """What makes a result, and with it its UIDs, this one: recipe and version of the program."""
+    return RunIdentity(recipe=recipe.config.name, recipe_sha256=recipe.sha256, code_version=program_version())
+
+
+def series_instance_uids(acquisition: Acquisition, recipe: Recipe) -> dict[MapKind, str]:
+    """UIDs of the series that `write_dicom` will write, known before anything is computed."""
+    manifest, run = manifest_sha256(acquisition), identity(recipe)
+    return {kind: str(series_uid(manifest, run, kind)) for kind in (MapKind.CHI, MapKind.R2STAR)}
 
 
 def derivation(result: Reconstruction, recipe: Recipe) -> str:

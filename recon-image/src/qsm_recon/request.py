@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from qsm_recon import recipes
 from qsm_recon.errors import ReconError
@@ -27,25 +27,99 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Uid = Annotated[str, Field(pattern=r"^[0-9]+([.][0-9]+)*$", max_length=64)]
+Uri = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\\s?#]*)?$", max_length=512)]
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class _Choice(_Part):
+    """Exactly one of its fields that may be absent is given."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        kinds = [name for name, field in type(self).model_fields.items() if not field.is_required()]
+        if sum(getattr(self, kind) is not None for kind in kinds) != 1:
+            raise ValueError(f"needs exactly one of {', '.join(kinds)}")
+        return self
+
+
+class VolumeSource(_Part):
+    """A folder on a mounted claim."""
+
+    directory: Path
+    seriesInstanceUIDs: tuple[Uid, ...] = ()  # noqa: N815 - the API's spelling
+    """Only these series of the folder; empty: all."""
+
+
+class Instances(_Part):
+    """What the series held when the job was made."""
+
+    count: PositiveInt
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class OrthancSource(_Part):
+    """Series in an Orthanc server."""
+
+    connection: Path
+    seriesInstanceUIDs: Annotated[tuple[Uid, ...], Field(min_length=1)]  # noqa: N815 - the API's spelling
+    instances: Instances | None = None
+
+
+class S3Source(_Part):
+    """Objects below a prefix."""
+
+    connection: Path
+    uri: Uri
+    seriesInstanceUIDs: tuple[Uid, ...] = ()  # noqa: N815 - the API's spelling
+
+
+class Source(_Choice):
+    """Where the images are."""
+
+    volume: VolumeSource | None = None
+    orthanc: OrthancSource | None = None
+    s3: S3Source | None = None
+
+
 class VolumePlace(_Part):
     """A folder on a mounted claim."""
 
     directory: Path
-    seriesInstanceUIDs: tuple[str, ...] = ()  # noqa: N815 - the API's spelling
-    """Only these series of the folder; empty: all."""
 
 
-class Source(_Part):
-    """Where the images are."""
+class OrthancPlace(_Part):
+    """An Orthanc server."""
 
-    volume: VolumePlace
+    connection: Path
 
 
-class Destination(_Part):
+class Receiver(_Part):
+    """Somebody an Orthanc server sends to."""
+
+    connection: Path
+    """Of the Orthanc that sends."""
+    name: Name
+    """The receiver, as that Orthanc calls it."""
+
+
+class S3Place(_Part):
+    """A prefix in an S3 store."""
+
+    connection: Path
+    uri: Uri
+
+
+class Destination(_Choice):
     """Where results go."""
 
     name: str
-    volume: VolumePlace
+    volume: VolumePlace | None = None
+    orthanc: OrthancPlace | None = None
+    modality: Receiver | None = None
+    peer: Receiver | None = None
+    dicomWeb: Receiver | None = None  # noqa: N815 - the API's spelling
+    s3: S3Place | None = None
 
 
 class Parameter(_Part):
@@ -63,6 +137,7 @@ class PipelinePart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
+    version: str = ""
     image: str = ""
     recipe: dict[str, Any]
     parameters: tuple[Parameter, ...] = ()
@@ -88,6 +163,8 @@ class Request(BaseModel):
     source: Source
     pipeline: PipelinePart
     destinations: Annotated[tuple[Destination, ...], Field(min_length=1)]
+    interimData: S3Place | None = None  # noqa: N815 - the API's spelling
+    """Where finished stages are kept; None: nowhere."""
     device: Literal["cpu", "gpu"]
     scratch: Path
     cleanup: Literal["OnSuccess", "Always", "Never"] = "OnSuccess"

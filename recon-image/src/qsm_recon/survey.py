@@ -9,8 +9,9 @@ from pydicom.dataset import Dataset
 
 import qsm_acquisition
 from qsm_acquisition.acquisition import Acquisition, Survey
+from qsm_acquisition.elements import text
 from qsm_acquisition.refusals import Reason, Refusal
-from qsm_recon.errors import InputError, UsageError
+from qsm_recon.errors import InputError, TransientError, UsageError
 from qsm_recon.qsm.progress import Progress, silent
 
 ALL = "all"
@@ -49,7 +50,7 @@ _NAMED_FILES = 8
 """More places than this are no help to anybody."""
 
 
-def look(source: Path, progress: Progress = silent) -> Survey:
+def look(source: Path, progress: Progress = silent, series: tuple[str, ...] = ()) -> Survey:
     """Everything in a folder (with its subfolders) or one file, by header; never raises on any content.
 
     Parameters
@@ -58,6 +59,13 @@ def look(source: Path, progress: Progress = silent) -> Survey:
         Folder or file.
     progress
         Called with the fraction of files looked at.
+    series
+        SeriesInstanceUIDs: take only these, as if nothing else lay there; empty: everything.
+
+    Raises
+    ------
+    TransientError
+        `SeriesMissing`: one of `series` is not there.
     """
     unopened: list[Refusal] = []
     places: dict[str, int] = {}
@@ -71,8 +79,22 @@ def look(source: Path, progress: Progress = silent) -> Survey:
         else:
             headers.append((str(path), outcome))
         progress((count + 1) / len(paths))
+    if series:
+        headers, unopened = _only(series, headers), []
     found = qsm_acquisition.survey(headers)
     return Survey(found.acquisitions, (*found.refusals, *_grouped(unopened, places, len(paths))))
+
+
+def _only(series: tuple[str, ...], headers: list[tuple[str, Dataset]]) -> list[tuple[str, Dataset]]:
+    kept = [(path, header, text(header, "SeriesInstanceUID")) for path, header in headers]
+    found = {uid for _, _, uid in kept}
+    for number, uid in enumerate(series, 1):
+        if uid not in found:
+            raise TransientError(
+                "SeriesMissing",
+                f"series {number} of {len(series)} is not in the source (yet); send it, or name another",
+            )
+    return [(path, header) for path, header, uid in kept if uid in series]
 
 
 def choose(survey: Survey, wanted: str) -> tuple[Acquisition, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,51 +15,48 @@ _LOG = "QSM_TERMINATION_LOG"
 _DEFAULT_LOG = "/dev/termination-log"
 
 
-def of_success(report: dict[str, Any], destinations: tuple[str, ...]) -> dict[str, Any]:
-    """The short report of what was made.
-
-    Parameters
-    ----------
-    report
-        The full one (`report.json`).
-    destinations
-        Names of the places where all of it lies.
-    """
-    made = []
-    for kind, quantity in (("ChiMap", "susceptibility"), ("R2StarMap", "R2*")):
-        files = [f for f in report["outputs"] if f["quantity"] == quantity and f["series_instance_uid"]]
-        if files:
-            uid = files[0]["series_instance_uid"]
-            made.append({"kind": kind, "seriesInstanceUID": uid, "instances": len(files)})
+def short(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `report.json` the operator keeps: figures of quality, times, warnings."""
     quality = {name: value for name, value in report["quality"].items() if isinstance(value, int | float)}
     return {
         **({"scanner": report["scan"]["device"]} if report["scan"].get("device") else {}),
-        "outputs": [{**output, "destination": name} for name in destinations for output in made],
         "metrics": {name: round(float(value), 6) for name, value in quality.items()},
         "stageSeconds": {stage["stage"]: round(stage["seconds"], 3) for stage in report["stages"]},
+        "cached": list(report["cached"]),
         "warnings": [f"{w['code']}: {w['message']}" for w in report["warnings"]],
     }
 
 
 def of_failure(error: ReconError, step: str) -> dict[str, Any]:
-    """The short report of a failure at `step` (fetch, read, reconstruct, write, deliver)."""
-    return {"reason": error.reason, "message": error.message[:1024], "step": step}
+    """The report of a failure at `step` (fetch, read, reconstruct, write, deliver); with what exists all the same."""
+    told: dict[str, Any] = {name: error.details[name] for name in ("outputs", "deliveries") if name in error.details}
+    return {"reason": error.reason, "message": error.message[:1024], "step": step, **told}
 
 
 def encoded(report: dict[str, Any]) -> bytes:
     """At most `MAX_BYTES` of whole JSON.
 
-    Warnings go first, then stage times, then metrics; outputs and the message are only shortened; the reason stays.
+    Warnings go first, then stage times, then metrics, then the sentences about deliveries; outputs and the message are
+    only shortened; the reason stays.
     """
     report = dict(report)
-    for victim in ("warnings", "stageSeconds", "metrics", "outputs", "message"):
-        while len(_dump(report)) > MAX_BYTES and report.get(victim):
-            kept = report[victim]
-            if isinstance(kept, list | str) and len(kept) > 1:
-                report[victim] = kept[:-1]
-            else:
-                del report[victim]
+    for victim in ("warnings", "stageSeconds", "metrics"):
+        _shorten(report, victim)
+    if len(_dump(report)) > MAX_BYTES and "deliveries" in report:
+        report["deliveries"] = [{k: v for k, v in one.items() if k != "message"} for one in report["deliveries"]]
+    for victim in ("outputs", "message", "deliveries"):
+        _shorten(report, victim)
     return _dump(report)
+
+
+def _shorten(report: dict[str, Any], victim: str) -> None:
+    """Take from one part until the whole fits, or the part is gone."""
+    while len(_dump(report)) > MAX_BYTES and report.get(victim):
+        kept = report[victim]
+        if isinstance(kept, list | str) and len(kept) > 1:
+            report[victim] = kept[:-1]
+        else:
+            del report[victim]
 
 
 def leave(report: dict[str, Any]) -> None:

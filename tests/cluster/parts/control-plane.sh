@@ -52,7 +52,7 @@ start_controllers() {
 start_fake_nodes() {
   launch kwok "$BIN/kwok" --kubeconfig="$R/admin.kubeconfig" --config="$HERE/parts/fake-stages.yaml" \
     --manage-all-nodes=false --manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake \
-    --server-address="127.0.0.1:$PORT_KWOK"
+    --server-address="127.0.0.1:$PORT_KWOK" --node-lease-duration-seconds=40 # else the nodes are NotReady for 5 s each minute
   local i
   {
     for ((i = 0; i < FAKE_CPU; i++)); do fake_node "fake-cpu-$i" ""; done

@@ -9,9 +9,10 @@ import pytest
 from qsm_recon import recipes
 from qsm_recon.errors import InputError
 from qsm_recon.qsm.observing import StageClock, StageTiming
-from qsm_recon.qsm.pipeline import reconstruct, root_sum_of_squares
+from qsm_recon.qsm.pipeline import reconstruct
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.qsm.scan import Geometry, MultiEchoScan
+from qsm_recon.qsm.stages.field_mapping import root_sum_of_squares
 from qsm_recon.qsm.units import center_frequency_hz
 
 TIMES_S = (0.004, 0.008, 0.012)

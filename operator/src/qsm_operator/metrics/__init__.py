@@ -35,6 +35,12 @@ class Metrics(Jobs, Health):
         )
         self.queue_depth = declare.level("qsm_workqueue_depth", "QSMJobs waiting to be looked at.")
         self.queue_oldest = declare.level("qsm_workqueue_oldest_seconds", "Wait of the one that waits longest.")
+        self.events_dropped = declare.counter(
+            "qsm_events_dropped_total", "Kubernetes Events that were not posted.", "why", most=8
+        )
+        self.outages = declare.total(
+            "qsm_kube_outages_total", "Times the API server did not answer, after which all was listed."
+        )
         self.last_event = declare.gauge(
             "qsm_watch_last_event_timestamp_seconds", "When a watch last told something.", "resource", most=8
         )

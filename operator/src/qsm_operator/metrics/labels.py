@@ -72,6 +72,7 @@ LABELS: Mapping[str, Label] = {
     "resource": Label("kind of Kubernetes object, in the plural", most=16),
     "found_by": Label("what led intake to it", ("hint", "changes", "scan")),
     "outcome": Label("what became of an acquisition", ("complete", "refused", "ignored")),
+    "why": Label("why an Event was not posted", most=8),
     "credential": Label("which credential", most=12),
     "version": Label("version of the program", most=2),
 }

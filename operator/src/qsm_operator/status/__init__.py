@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from qsm_operator.cluster import ApiError, Cluster
+from qsm_operator.asking import ApiError
+from qsm_operator.cluster import Cluster
 from qsm_operator.credentials import Credentials, CredentialsError, find_credentials
 from qsm_operator.status.overview import Overview, overview
 from qsm_operator.status.text import page

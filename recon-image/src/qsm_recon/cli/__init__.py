@@ -21,7 +21,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "remove-background": ("remove_background", "Total field to local field."),
         "invert": ("invert", "Local field to susceptibility."),
         "simulate": ("simulate", "Write a digital head as a vendor's DICOM, with its truth."),
+        "selftest": ("selftest", "Reconstruct a tiny simulated head and compare it with its truth."),
         "job": ("job", "Do what QSM_REQUEST asks (started by the operator)."),
+        "store": ("store", "Look into a store of interim data, check it, clear it up."),
         "recipes": ("recipes", "List and show recipes."),
         "version": ("version", "Versions of the program and of what it stands on."),
     }

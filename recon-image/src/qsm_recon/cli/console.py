@@ -16,6 +16,7 @@ from qsm_recon.qsm.progress import Progress as ProgressCall
 from qsm_recon.qsm.progress import silent
 
 LABELS = {
+    "fetch": "Fetching images",
     "look": "Looking at headers",
     "read": "Reading images",
     "field_mapping": "Fitting the field",
@@ -25,8 +26,12 @@ LABELS = {
     "relaxometry": "Fitting R2*",
     "inversion": "Inverting the dipole field",
     "referencing": "Referencing",
+    "identify": "Recognising the scan",
     "write": "Writing",
     "report": "Drawing the report",
+    "settle": "Storing interim data",
+    "keep": "Storing results",
+    "deliver": "Delivering",
     "simulate": "Simulating",
 }
 """A stage's name in words."""

@@ -44,6 +44,7 @@ def _acquisition(number: int, one: Acquisition) -> dict[str, Any]:
         "number": number,
         "vendor": str(one.vendor),
         "scanner": one.software_versions,
+        "device": one.scanner,
         "matrix": [one.columns, one.rows, one.slice_count],
         "voxel_size_mm": [between_columns, between_rows, one.slice_step_mm],
         "echo_times_s": list(one.echo_times_s),

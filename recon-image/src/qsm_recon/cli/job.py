@@ -1,11 +1,14 @@
 """`qsm-recon job`."""
 
+import sys
+
 import click
 
 from qsm_recon import job, request, termination
 from qsm_recon.cli import options
 from qsm_recon.cli.console import watching
 from qsm_recon.errors import ReconError
+from qsm_recon.progress_log import ProgressLog
 
 
 @click.command(name="job")
@@ -21,6 +24,6 @@ def command(*, quiet: bool, as_json: bool) -> None:
         termination.leave(termination.of_failure(error, "fetch"))
         raise
     with watching(quiet=quiet) as observer:
-        report = job.run(asked, observer)
+        report = job.run(asked, observer if sys.stderr.isatty() else ProgressLog(observer, sys.stderr))
     if as_json:
         options.print_json(report)

@@ -141,6 +141,51 @@ def backend_option(function: F) -> F:
     )(function)
 
 
+def store_options(function: F) -> F:
+    """`--store`, its connection, and what happens when it is away; handed on as `interim`, opened when called."""
+
+    @click.option(
+        "--store",
+        "place",
+        metavar="DIR|s3://BUCKET/PREFIX",
+        default=None,
+        help="Keep finished stages there, and take from there what an earlier run finished.",
+    )
+    @store_connection_option
+    @click.option(
+        "--store-failure",
+        type=click.Choice(["fail", "continue"]),
+        default="continue",
+        show_default=True,
+        help="When the store is away: end (exit 75 or 78), or go on without and warn.",
+    )
+    @functools.wraps(function)
+    def with_store(*, place: str | None, connection: Path | None, store_failure: str, **rest: Any) -> Any:
+        if place is None:
+            if connection is not None:
+                raise UsageError("--store-connection belongs to --store, which is not given")
+            return function(interim=None, **rest)
+        from qsm_recon.store.interim import opened  # noqa: PLC0415 - `--help` must not wait for the science
+
+        return function(
+            interim=functools.partial(opened, place, connection, cast("Any", store_failure)),
+            **rest,
+        )
+
+    return cast("F", with_store)
+
+
+def store_connection_option(function: F) -> F:
+    """`--store-connection DIR`."""
+    return click.option(
+        "--store-connection",
+        "connection",
+        type=EXISTING_PATH,
+        default=None,
+        help="For s3://: folder with the files endpoint, AWS_ACCESS_KEY_ID, ... (docs/contract.md, Connections).",
+    )(function)
+
+
 def talk_options(function: F) -> F:
     """`--quiet` and `--json`."""
     function = click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")(function)

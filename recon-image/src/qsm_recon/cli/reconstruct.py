@@ -1,5 +1,6 @@
 """`qsm-recon reconstruct`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from qsm_recon.cli import options, volumes
 from qsm_recon.cli.console import watching
 from qsm_recon.cli.run import tell_result
 from qsm_recon.folder import check_target
+from qsm_recon.store.interim import NOWHERE, InterimData
 
 
 @click.command(name="reconstruct")
@@ -20,6 +22,7 @@ from qsm_recon.folder import check_target
 @options.geometry_options
 @options.recipe_option
 @options.backend_option
+@options.store_options
 @options.talk_options
 @click.option("--output", "-o", type=options.NEW_PATH, required=True, help="New folder; appears when all is done.")
 def command(
@@ -27,6 +30,7 @@ def command(
     mask: Path | None,
     recipe_name: str,
     backend_name: str,
+    interim: Callable[[], InterimData] | None,
     quiet: bool,
     as_json: bool,
     output: Path,
@@ -39,11 +43,12 @@ def command(
     """
     check_target(output)
     method = app.Method.named(recipe_name, backend_name)
+    kept = NOWHERE if interim is None else interim()
     scan, witness = volumes.read_echoes(**scan_options)
     inside = None if mask is None else volumes.read_mask(mask, "--mask", witness)
     with watching(quiet=quiet) as observer:
         notes = volumes.span_warnings(scan)
-        report = app.run_volumes(scan, witness.affine, output, method, observer, mask=inside, notes=notes)
+        report = app.run_volumes(scan, witness.affine, output, method, observer, mask=inside, notes=notes, interim=kept)
     if as_json:
         options.print_json({"output": str(output), "report": report})
     else:

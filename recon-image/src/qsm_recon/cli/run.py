@@ -1,5 +1,6 @@
 """`qsm-recon run`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 from qsm_recon import app
 from qsm_recon.cli import options
 from qsm_recon.cli.console import tell, watching
+from qsm_recon.store.interim import NOWHERE, InterimData
 
 
 @click.command(name="run")
@@ -22,6 +24,7 @@ from qsm_recon.cli.console import tell, watching
     help="Which usable acquisition, as `inspect` numbers them; all: each into a subfolder.  [default: the only one]",
 )
 @click.option("--nifti", is_flag=True, help="Also write every stage's volume as NIfTI under BIDS names, in nifti/.")
+@options.store_options
 @options.talk_options
 @click.option("--output", "-o", type=options.NEW_PATH, required=True, help="New folder; appears when all is done.")
 def command(
@@ -31,6 +34,7 @@ def command(
     backend_name: str,
     wanted: str,
     nifti: bool,
+    interim: Callable[[], InterimData] | None,
     quiet: bool,
     as_json: bool,
     output: Path,
@@ -42,8 +46,9 @@ def command(
     header; the reports carry no identity.
     """
     method = app.Method.named(recipe_name, backend_name)
+    kept = NOWHERE if interim is None else interim()
     with watching(quiet=quiet) as observer:
-        reports = app.run(source, output, method, observer, wanted=wanted, nifti=nifti)
+        reports = app.run(source, output, method, observer, wanted=wanted, nifti=nifti, interim=kept)
     if as_json:
         options.print_json({"output": str(output), "reports": reports})
         return

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 from pydicom.valuerep import format_number_as_ds
 
 from qsm_recon.dicom import codes
@@ -29,7 +29,16 @@ from qsm_recon.dicom.references import referenced_series, source_images
 from qsm_recon.dicom.uids import IMPLEMENTATION_CLASS_UID, RunIdentity, result_uid
 from qsm_recon.errors import TransientError, UsageError
 
-__all__ = ["MapKind", "RunIdentity", "WrittenSeries", "quantise", "series_description", "series_number", "write_series"]
+__all__ = [
+    "MapKind",
+    "RunIdentity",
+    "WrittenSeries",
+    "quantise",
+    "series_description",
+    "series_number",
+    "series_uid",
+    "write_series",
+]
 
 MANUFACTURER = "qsm-operator"
 MODEL = "qsm-recon"
@@ -116,6 +125,11 @@ def series_number(source: int | None, kind: MapKind) -> int:
     return number if number <= _LARGEST_IS else number % 2_000_000_000
 
 
+def series_uid(manifest_sha256: str, run: RunIdentity, kind: MapKind) -> UID:
+    """SeriesInstanceUID of the map of that kind: known before it is computed."""
+    return result_uid(manifest_sha256, run, kind.value.name, "series")
+
+
 def _series_header(kind: MapKind, loaded: LoadedScan, run: RunIdentity, now: datetime) -> Dataset:
     quantity, a = kind.value, loaded.acquisition
     source = loaded.template
@@ -125,7 +139,7 @@ def _series_header(kind: MapKind, loaded: LoadedScan, run: RunIdentity, now: dat
     ds.ImageType = ["DERIVED", "PRIMARY", quantity.name, _code_string(run.recipe)]
     ds.StudyInstanceUID = a.study_instance_uid
     ds.FrameOfReferenceUID = a.frame_of_reference_uid
-    ds.SeriesInstanceUID = result_uid(loaded.manifest_sha256, run, quantity.name, "series")
+    ds.SeriesInstanceUID = series_uid(loaded.manifest_sha256, run, kind)
     number = legal_value(source, "SeriesNumber")
     ds.SeriesNumber = series_number(None if number is None else int(number), kind)
     ds.SeriesDescription = series_description(kind, run)

@@ -55,6 +55,11 @@ def threads() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def contiguous(array: Array) -> Array:
+    """The same array in C order, on its own device (itself where it is so already)."""
+    return namespace(array).ascontiguousarray(array)
+
+
 def rfftn(array: Array) -> Array:
     """Real FFT over all three axes, precision kept (float32 -> complex64)."""
     if is_device_array(array):

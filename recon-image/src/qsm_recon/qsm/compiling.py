@@ -1,8 +1,8 @@
 """Numba's one door: compiled CPU kernels for what arrays cannot say (queues, meshes, fused stencils).
 
 Compiled code is cached beside the source (or in NUMBA_CACHE_DIR where that is read-only), so only the first
-run after an install pays for compilation. `fastmath` stays off and no kernel reduces across threads: results
-are bit-identical for any number of threads.
+run after an install pays for compilation; a container image brings it along (`shipped_kernels`). `fastmath`
+stays off and no kernel reduces across threads: results are bit-identical for any number of threads.
 """
 
 import os
@@ -15,9 +15,11 @@ from typing import Any, TypeVar, cast
 # the FFT's threads. Read when numba starts its threads, so it must be set before.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import numba
+from qsm_recon.qsm import backend, shipped_kernels
 
-from qsm_recon.qsm import backend
+shipped_kernels.provide()
+
+import numba  # noqa: E402 - reads where its kernels are when it is imported
 
 PARTS_PER_CORE = 4
 """Rows differ in work; small parts even that out."""

@@ -32,6 +32,9 @@ class RecipeConfig(Params):
     """Grows whenever any value of the recipe changes."""
     description: Annotated[str, Field(max_length=1000)] = ""
     """One or two sentences for people; no influence on the result or the hash."""
+    mix_backends: bool = True
+    """Whether a stage may go on from interim data that another kind of device computed (GPU and CPU round
+    differently). false keeps one map on one kind."""
     field_mapping: FieldMappingParams
     """Complex echoes to the phase slope and its noise."""
     masking: MaskingParams
@@ -53,9 +56,17 @@ class RecipeConfig(Params):
             raise ValueError("field_mapping.offset smooth needs an exact unwrapping; laplacian is none")
         return self
 
+    @property
+    def csf_search(self) -> ReferencingParams:
+        """How ventricular fluid is found: referencing without the choice of what zero means, which comes later."""
+        return self.referencing.model_copy(update={"region": "csf"})
+
     def canonical(self) -> dict[str, Any]:
         """Every value that can influence the result, defaults filled in, as plain data."""
-        return self.model_dump(mode="json", by_alias=True, exclude={"description"})
+        values = self.model_dump(mode="json", by_alias=True, exclude={"description"})
+        if self.mix_backends:  # the default, under which a result without interim data is the same
+            del values["mix_backends"]
+        return values
 
     def sha256(self) -> str:
         """Identity of the recipe: hash of the canonical JSON; the same whatever the file's layout or comments."""

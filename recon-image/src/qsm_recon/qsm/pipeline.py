@@ -7,21 +7,64 @@ volume to unwrap instead of one for each echo, and noise weights for every step 
 from dataclasses import dataclass
 from typing import Any
 
-from qsm_recon.errors import InputError
-from qsm_recon.qsm import backend
-from qsm_recon.qsm.background import remove_background
 from qsm_recon.qsm.config import RecipeConfig
-from qsm_recon.qsm.field_mapping import fit_field, fit_with_smooth_offset, refine_unwrapped, reliable_noise
-from qsm_recon.qsm.inversion import invert
-from qsm_recon.qsm.masking import BrainMask, make_mask
+from qsm_recon.qsm.keeping import Chain, KeepsNothing, Stage, StageKeeper
+from qsm_recon.qsm.masking import BrainMask
 from qsm_recon.qsm.observing import StageClock
 from qsm_recon.qsm.quality import Quality, judge
-from qsm_recon.qsm.referencing import find_csf, reference
-from qsm_recon.qsm.relaxometry import fit_r2star, r2star_warnings
-from qsm_recon.qsm.scan import MultiEchoScan
-from qsm_recon.qsm.unwrapping import unwrap
+from qsm_recon.qsm.referencing import Referenced
+from qsm_recon.qsm.scan import Inversion, LocalField, MultiEchoScan
+from qsm_recon.qsm.stages.background import local_field
+from qsm_recon.qsm.stages.field_mapping import map_field
+from qsm_recon.qsm.stages.inversion import susceptibility
+from qsm_recon.qsm.stages.masking import find_brain, given_mask
+from qsm_recon.qsm.stages.referencing import referenced
+from qsm_recon.qsm.stages.relaxometry import relaxation
+from qsm_recon.qsm.stages.results import MappedField, Relaxation, TotalField
+from qsm_recon.qsm.stages.unwrapping import unwrap_field
 
 Array = Any
+
+FIELD_MAPPING = Stage("field_mapping", map_field, MappedField, ("field_mapping",), shown=("magnitude",))
+MASKING = Stage("masking", find_brain, BrainMask, ("masking",), after=("field_mapping",), shown=("mask",))
+UNWRAPPING = Stage(
+    "unwrapping",
+    unwrap_field,
+    TotalField,
+    ("unwrapping", "field_mapping"),
+    after=("field_mapping", "masking"),
+    shown=("field_ppm", "noise_ppm", "residual"),
+)
+BACKGROUND = Stage(
+    "background",
+    local_field,
+    LocalField,
+    ("background",),
+    after=("masking", "unwrapping"),
+    shown=("local_field_ppm", "mask"),
+)
+RELAXOMETRY = Stage(
+    "relaxometry",
+    relaxation,
+    Relaxation,
+    ("relaxometry", "csf_search"),
+    after=("masking", "background"),
+    shown=("r2star_per_s", "csf_mask"),
+)
+INVERSION = Stage(
+    "inversion",
+    susceptibility,
+    Inversion,
+    ("inversion",),
+    after=("field_mapping", "unwrapping", "background", "relaxometry"),
+    shown=("mask",),
+)
+REFERENCING = Stage(
+    "referencing", referenced, Referenced, ("referencing",), after=("relaxometry", "inversion"), shown=("chi_ppm",)
+)
+
+CHAIN = (FIELD_MAPPING, MASKING, UNWRAPPING, BACKGROUND, RELAXOMETRY, INVERSION, REFERENCING)
+"""Every stage in the order in which it runs."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +98,12 @@ class Reconstruction:
 
 
 def reconstruct(
-    scan: MultiEchoScan, recipe: RecipeConfig, *, mask: Array | None = None, clock: StageClock | None = None
+    scan: MultiEchoScan,
+    recipe: RecipeConfig,
+    *,
+    mask: Array | None = None,
+    clock: StageClock | None = None,
+    keeper: StageKeeper | None = None,
 ) -> Reconstruction:
     """Susceptibility map in ppm from a multi-echo gradient-echo scan.
 
@@ -69,91 +117,50 @@ def reconstruct(
         (x, y, z) bool to use instead of finding the brain.
     clock
         Times the stages and tells an observer; an observer may raise to cancel.
+    keeper
+        Has results of earlier runs, and is offered those of this one; the map is the same with and without.
 
     Raises
     ------
     InputError
         Where a stage finds that the data cannot give a correct map.
     """
-    clock = clock if clock is not None else StageClock()
-    geometry, mapping = scan.geometry, recipe.field_mapping
-    with clock.stage("field_mapping") as progress:
-        fit = fit_field(scan, mapping, progress)
-        magnitude = root_sum_of_squares(scan.magnitude)
-    with clock.stage("masking") as progress:
-        brain = make_mask(scan, fit, recipe.masking, progress) if mask is None else given_mask(mask, scan)
-    with clock.stage("unwrapping") as progress:
-        slope_rad = unwrap(fit.phase_slope_rad, brain.mask, fit.noise_rad, geometry, recipe.unwrapping, progress)
-        fit = refine_unwrapped(scan, fit, slope_rad, brain.mask)
-        if mapping.offset == "smooth":
-            fit = fit_with_smooth_offset(scan, fit, brain.mask, mapping.offset_smoothing_mm, mapping.misfit_limit)
-    ppm_per_rad = fit.ppm_per_rad(scan.center_frequency_hz)
-    field_ppm = fit.phase_slope_rad * ppm_per_rad
-    noise_ppm = reliable_noise(fit, brain.mask, mapping.misfit_limit, mapping.misfit_power) * ppm_per_rad
-    with clock.stage("background") as progress:
-        local = remove_background(field_ppm, brain.mask, noise_ppm, geometry, recipe.background, progress)
-    with clock.stage("relaxometry"):
-        r2star_per_s = fit_r2star(scan, brain.mask, recipe.relaxometry)
-        csf = find_csf(r2star_per_s, local.mask, geometry, recipe.referencing)
-    with clock.stage("inversion") as progress:
-        inversion = invert(
-            local.local_field_ppm,
-            local.mask,
-            geometry,
-            recipe.inversion,
-            noise_ppm=noise_ppm,
-            magnitude=magnitude,
-            csf_mask=csf.mask if csf.found else None,
-            progress=progress,
-        )
-    with clock.stage("referencing"):
-        referenced = reference(inversion.chi_ppm, inversion.mask, csf.mask if csf.found else None, recipe.referencing)
+    chain = Chain(scan, recipe, clock or StageClock(), keeper or KeepsNothing())
+    mapped: MappedField = chain.run(FIELD_MAPPING)
+    brain: BrainMask = chain.run(MASKING) if mask is None else chain.given("masking", given_mask(mask, scan))
+    total: TotalField = chain.run(UNWRAPPING)
+    local: LocalField = chain.run(BACKGROUND)
+    relaxed: Relaxation = chain.run(RELAXOMETRY)
+    inversion: Inversion = chain.run(INVERSION)
+    final: Referenced = chain.run(REFERENCING)
     notes = (
-        fit.warnings,
+        total.warnings,
         brain.warnings,
         local.warnings,
-        r2star_warnings(scan),
+        relaxed.warnings,
         inversion.warnings,
-        referenced.warnings,
+        final.warnings,
     )
     return Reconstruction(
-        chi_ppm=referenced.chi_ppm,
+        chi_ppm=final.chi_ppm,
         chi_mask=inversion.mask,
-        r2star_per_s=r2star_per_s,
+        r2star_per_s=relaxed.r2star_per_s,
         brain_mask=brain.mask,
-        magnitude=magnitude,
-        total_field_ppm=field_ppm,
-        noise_ppm=noise_ppm,
+        magnitude=mapped.magnitude,
+        total_field_ppm=total.field_ppm,
+        noise_ppm=total.noise_ppm,
         local_field_ppm=local.local_field_ppm,
-        csf_mask=csf.mask,
-        residual=fit.residual,
-        reference_region=referenced.region,
+        csf_mask=relaxed.csf_mask,
+        residual=total.residual,
+        reference_region=final.region,
         quality=judge(
-            fit=fit,
+            residual=total.residual,
             brain=brain,
-            noise_ppm=noise_ppm,
-            csf=csf,
+            noise_ppm=total.noise_ppm,
+            csf_mask=relaxed.csf,
             inversion=inversion,
-            referenced=referenced,
-            geometry=geometry,
+            referenced=final,
+            geometry=scan.geometry,
         ),
         warnings=tuple(dict.fromkeys(warning for group in notes for warning in group)),
     )
-
-
-def root_sum_of_squares(magnitude: Array) -> Array:
-    """Magnitude over all echoes, (echo, x, y, z) to (x, y, z) float32 (Spincemaille 2019, I = sqrt(sum |s_j|^2))."""
-    xp = backend.namespace(magnitude)
-    total = xp.zeros(magnitude.shape[1:], dtype=xp.float32)
-    for echo in magnitude:  # one echo at a time: no second copy of the scan
-        total += echo * echo
-    return xp.sqrt(total)
-
-
-def given_mask(mask: Array, scan: MultiEchoScan) -> BrainMask:
-    """The caller's mask as it is; refused where it does not fit the scan or is empty."""
-    if tuple(mask.shape) != scan.shape:
-        raise InputError("MaskMismatch", f"the mask has shape {tuple(mask.shape)}, the scan {scan.shape}")
-    if not bool(mask.any()):
-        raise InputError("EmptyMask", "the mask given is empty: no voxel to reconstruct")
-    return BrainMask(mask=mask.astype(bool), quality={}, warnings=("MaskGiven: the mask was given, not found.",))

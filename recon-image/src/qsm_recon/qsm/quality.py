@@ -7,8 +7,8 @@ import numpy as np
 
 from qsm_recon.qsm import backend
 from qsm_recon.qsm.masking import BrainMask
-from qsm_recon.qsm.referencing import CsfRegion, Referenced
-from qsm_recon.qsm.scan import FieldFit, Geometry, Inversion
+from qsm_recon.qsm.referencing import Referenced
+from qsm_recon.qsm.scan import Geometry, Inversion
 from qsm_recon.qsm.units import PPB_PER_PPM
 
 Array = Any
@@ -46,10 +46,10 @@ class Quality:
 
 def judge(
     *,
-    fit: FieldFit,
+    residual: Array,
     brain: BrainMask,
     noise_ppm: Array,
-    csf: CsfRegion,
+    csf_mask: Array | None,
     inversion: Inversion,
     referenced: Referenced,
     geometry: Geometry,
@@ -63,10 +63,10 @@ def judge(
         mask_volume_ml=inside * voxel_ml,
         chi_volume_ml=valid * voxel_ml,
         share_excluded=1.0 - int((inversion.mask & mask).sum()) / inside,
-        phase_residual_median=_median(fit.residual[mask]),
+        phase_residual_median=_median(residual[mask]),
         noise_median_ppb=_median(noise_ppm[mask]) * PPB_PER_PPM,
         chi_sd_ppb=float(referenced.chi_ppm[inversion.mask].std(dtype=np.float64)) * PPB_PER_PPM,
-        csf_voxels=int(csf.mask.sum()) if csf.found else 0,
+        csf_voxels=0 if csf_mask is None else int(csf_mask.sum()),
         reference_voxels=int(referenced.voxel_count),
         reference_offset_ppb=float(referenced.offset_ppm) * PPB_PER_PPM,
         mask_figures={name: float(value) for name, value in brain.quality.items()},

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -55,6 +56,7 @@ def build(
     outputs: tuple[OutputFile, ...],
     device: str,
     warnings: tuple[str, ...],
+    cached: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The report as plain data.
 
@@ -70,6 +72,8 @@ def build(
         `cpu` or `gpu`.
     warnings
         "Code: sentence." of reading and of every stage.
+    cached
+        Stages that were taken from interim data.
     """
     quality = result.quality.as_dict()
     return {
@@ -87,6 +91,7 @@ def build(
         "hardware": {"device": device, "threads": backend.threads(), "machine": platform.machine()},
         "scan": scan_facts,
         "stages": [asdict(timing) for timing in timings],
+        "cached": list(cached),
         "seconds": sum(timing.seconds for timing in timings),
         "quality": quality,
         "reference": {

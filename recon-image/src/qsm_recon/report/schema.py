@@ -115,6 +115,8 @@ class Report(_Part):
     hardware: HardwarePart
     scan: ScanPart
     stages: list[StagePart]
+    cached: list[str] = []
+    """Stages that were taken from interim data (docs/store.md)."""
     seconds: NonNegativeFloat
     quality: QualityPart
     reference: ReferencePart

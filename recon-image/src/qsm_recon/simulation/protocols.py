@@ -1,7 +1,7 @@
 """Clinical protocols to simulate: matrix, voxel, echoes.
 
 `chla` follows Borzage et al. 2022 (Diagnostics 12:2962), `stdres` and `hires` Spincemaille et al. 2019
-(J Neuroimaging 29:689); `small` is coarse and quick, for demonstrations and tests.
+(J Neuroimaging 29:689); `small` is coarse and quick, for demonstrations and tests; `tiny` is for `selftest`.
 """
 
 from dataclasses import dataclass, replace
@@ -40,6 +40,7 @@ PROTOCOLS = {
         Protocol("stdres", (320, 320, 56), (0.75, 0.75, 3.0), _echoes(6.69, 4.06, 10), 0.049, 15.0, 260.0, (2, 2, 4)),
         Protocol("hires", (320, 320, 172), (0.75, 0.75, 1.0), _echoes(6.73, 4.06, 10), 0.049, 15.0, 260.0),
         Protocol("small", (80, 92, 60), (2.4, 2.4, 2.4), _echoes(5.0, 5.5, 4), 0.035, 15.0, 260.0),
+        Protocol("tiny", (48, 56, 36), (4.0, 4.0, 4.0), _echoes(5.0, 5.5, 4), 0.035, 15.0, 260.0),
     )
 }
 

@@ -10,7 +10,7 @@ from qsm_recon.errors import InputError
 from qsm_recon.qsm import backend, kernels
 from qsm_recon.qsm.inversion import TvAdmmParams, invert, tv_steps
 from qsm_recon.qsm.inversion.problem import DipoleProblem
-from qsm_recon.qsm.inversion.tv_admm import TvAdmm, soft_edges, tv_weights
+from qsm_recon.qsm.inversion.tv_admm import TvAdmm, soft_edges, tv_weights, without_outliers
 from qsm_recon.qsm.scan import Geometry
 
 SHAPE = (20, 18, 24)
@@ -155,11 +155,41 @@ def test_linear_and_nonlinear_agree_on_weak_sources() -> None:
 
 def test_same_bits_every_time_and_when_continued() -> None:
     problem = DipoleProblem(FIELD, HEAD, NOISE, CUBE.voxel_size_mm, CUBE.b0_direction, MAGNITUDE, None)
-    whole, parts = TvAdmm(problem, TvAdmmParams()), TvAdmm(problem, TvAdmmParams())
+    params = TvAdmmParams(iterations=6)
+    whole, parts = TvAdmm(problem, params), TvAdmm(problem, params)
     whole.iterate(6)
     parts.iterate(2)
     parts.iterate(4)
     np.testing.assert_array_equal(whole.x, parts.x)
+
+
+def test_a_field_that_no_source_explains_loses_its_say() -> None:
+    """Voxels whose echoes fit well and are wrong all the same, as when a phase was unwrapped wrongly."""
+    wrong = FIELD.copy()
+    patch = ball(3, (36, 36, 24))
+    wrong[patch] += np.where(np.indices(wrong.shape).sum(axis=0)[patch] % 2, 0.4, -0.4).astype(np.float32)
+    measured = wrong + 0.001 * np.random.default_rng(3).standard_normal(wrong.shape).astype(np.float32) * HEAD
+
+    def error(limit: float) -> float:
+        params = TvAdmmParams(iterations=30, outlier_limit=limit)
+        chi = invert(measured, HEAD, CUBE, params, noise_ppm=NOISE, magnitude=MAGNITUDE).chi_ppm
+        return relative_error(chi, HEAD & ~patch)
+
+    clean = relative_error(
+        invert(FIELD, HEAD, CUBE, TvAdmmParams(iterations=30), noise_ppm=NOISE, magnitude=MAGNITUDE).chi_ppm,
+        HEAD & ~patch,
+    )
+    assert error(8) - clean < 0.5 * (error(0) - clean)
+
+
+@pytest.mark.parametrize("limit", [0.0, 8.0])
+def test_noise_alone_loses_no_weight(limit: float) -> None:
+    problem = DipoleProblem(FIELD, HEAD, NOISE, CUBE.voxel_size_mm, CUBE.b0_direction, MAGNITUDE, None)
+    weights = tv_weights(problem, TvAdmmParams())
+    normal = np.abs(np.random.default_rng(1).standard_normal(HEAD.shape)).astype(np.float32)
+    np.testing.assert_array_equal(without_outliers(problem, weights, normal, limit), weights)
+    normal[HEAD.nonzero()[0][0], 20, 20] = 1e4
+    assert (without_outliers(problem, weights, normal, limit) <= weights).all()
 
 
 def test_weights_and_edges() -> None:

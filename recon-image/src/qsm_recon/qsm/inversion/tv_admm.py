@@ -11,6 +11,9 @@ inner field for outer, and leaves some of the outer; with free sources out there
 at no cost. (It is a total-field inversion started from the result of background removal; started from nothing, the
 large outer sources would take thousands of iterations.)
 
+Twice on the way, voxels whose misfit is far out of the common run lose weight (model error reduction, as in the MEDI
+toolbox): their echoes may fit together and still give a wrong field, which no source can explain.
+
 The number of iterations is fixed: it is part of the regularisation (the error is least before the cost is), and it
 makes the run time known.
 """
@@ -28,6 +31,9 @@ from qsm_recon.qsm.inversion.problem import DipoleProblem, DipoleSolution, Inver
 from qsm_recon.qsm.progress import Progress, silent
 
 Array = Any
+
+MAD_TO_SD = 1.4826
+"""Standard deviation of a normal distribution in medians of its absolute value."""
 
 DATA_WEIGHT_CAP = 3.0
 """Largest weight of a voxel, in means: a few bright voxels must not rule."""
@@ -49,6 +55,9 @@ class TvAdmmParams(InversionMethodParams):
     """Penalty of the data splitting, in mean data weights. Smaller: strong sources come sooner, noise too."""
     gradient_penalty: float = Field(default=100.0, gt=0, le=1e5)
     """Penalty of the gradient splitting, in alphas per (ppm/mm)."""
+    outlier_limit: float = Field(default=8.0, ge=0, le=1000)
+    """Voxels whose weighted misfit exceeds this many of its robust standard deviations lose weight, with the square of
+    the excess in amplitude, after a third and two thirds of the iterations. 0: none."""
     nonlinear: bool = True
     """Compare phases on the circle, not as numbers: kinder to strong sources."""
     free_outside: bool = True
@@ -66,9 +75,13 @@ class TvAdmm:
         self.rad_per_ppm = RAD_PER_PPM if params.nonlinear else 0.0
         self.measured = problem.field_ppm
         self.kernel = problem.dipole()
-        self.weights = tv_weights(problem, params)
+        self.full_weights = self.weights = tv_weights(problem, params)
+        self.outlier_limit = params.outlier_limit
+        self.done = 0
+        self.reweight_after = {params.iterations // 3, 2 * params.iterations // 3} - {0}
         self.symbols = _difference_symbols(problem)
-        alpha = params.noise_factor * typical_noise_ppm(problem, params)
+        self.noise_ppm = typical_noise_ppm(problem, params)
+        alpha = params.noise_factor * self.noise_ppm
         gradient_penalty = params.gradient_penalty * alpha
         self.ratio = gradient_penalty / params.data_penalty
         self.limit = soft_edges(problem, params) * np.float32(alpha / gradient_penalty)
@@ -84,13 +97,27 @@ class TvAdmm:
         """`count` more iterations."""
         shape = self.problem.shape
         for i in range(count):
+            if self.done in self.reweight_after:
+                self.weights = without_outliers(
+                    self.problem, self.full_weights, self._misfit(), self.outlier_limit, self.noise_ppm
+                )
             right = tv_steps.shrink(self.x, self.gradient_dual, self.limit, self.problem.voxel_size_mm)
             tv_steps.fit_data(self._field, self.data_dual, self.weights, self.measured, self.penalty, self.rad_per_ppm)
             smooth, data = backend.rfftn(right), backend.rfftn(self._field)
             tv_steps.combine(smooth, data, self.kernel, self.symbols, self.ratio)
             self._field = backend.irfftn(data, shape)
             self.x = backend.irfftn(smooth, shape)
+            self.done += 1
             progress((i + 1) / count)
+
+    def _misfit(self) -> Array:
+        """Size of the residual, ppm; as a chord where phases are compared."""
+        xp = self.problem.xp
+        misfit = xp.abs(self._field - self.measured)
+        if self.rad_per_ppm:
+            half = np.float32(self.rad_per_ppm / 2)
+            misfit = xp.abs(xp.sin(misfit * half)) / half
+        return misfit
 
 
 def tv_admm(problem: DipoleProblem, params: TvAdmmParams, progress: Progress = silent) -> DipoleSolution:
@@ -137,6 +164,31 @@ def tv_weights(problem: DipoleProblem, params: TvAdmmParams) -> Array:
     amplitude /= amplitude[problem.mask].mean(dtype=xp.float64)
     amplitude = xp.minimum(amplitude, np.float32(DATA_WEIGHT_CAP))
     return (amplitude * amplitude).astype(xp.float32)
+
+
+def without_outliers(
+    problem: DipoleProblem, weights: Array, misfit_ppm: Array, limit: float, expected_ppm: float = 0.0
+) -> Array:
+    """`weights` with those of far outliers lowered: W / max(1, z / (limit s))^4 with z = sqrt(W) misfit.
+
+    s is the robust standard deviation of z over the voxels that count, or what `expected_ppm` of misfit makes where
+    that is more: a field without noise leaves only what the iteration has not come to yet.
+
+    References
+    ----------
+    Liu et al. 2013, doi:10.1002/mrm.24272 (model error reduction).
+    """
+    xp = problem.xp
+    counted = problem.mask & (weights > 0)
+    if limit == 0 or not bool(counted.any()):
+        return weights
+    amplitude = xp.sqrt(weights)
+    z = amplitude * misfit_ppm
+    scale = max(MAD_TO_SD * float(xp.median(z[counted])), expected_ppm * float(xp.median(amplitude[counted])))
+    if scale == 0:
+        return weights
+    excess = xp.maximum(z * np.float32(1 / (limit * scale)), np.float32(1))
+    return weights / (excess * excess) ** 2
 
 
 def soft_edges(problem: DipoleProblem, params: TvAdmmParams) -> Array:

@@ -1,0 +1,122 @@
+"""Volumes as the store keeps them: NIfTI-1 files that any viewer opens, read back bit for bit.
+
+Masks are compressed (they shrink a hundredfold in milliseconds); float volumes are not, because noise hardly shrinks
+and compressing it costs more time than storing it (docs/store.md has the figures). A large volume is never copied
+whole: slab after slab goes through hash and network.
+"""
+
+import gzip
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsm_recon import nifti
+
+LEVEL = 1
+"""zlib level for masks."""
+SLAB_BYTES = 4 << 20
+WHOLE_BYTES = 32 << 20
+"""Smaller files are made once, in memory; larger ones twice, for their hash and for the way out."""
+KINDS = ("bool", "float32", "float64")
+
+
+@dataclass(frozen=True, eq=False)
+class VolumeFile:
+    """One volume as a file."""
+
+    suffix: str
+    """Ending of the file's name."""
+    size: int
+    """Bytes of the file."""
+    pieces: Callable[[], Iterator[bytes]]
+    """The file from its first byte to its last."""
+
+    def sha256(self) -> str:
+        """Hash of the file."""
+        digest = hashlib.sha256()
+        for piece in self.pieces():
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def open(self) -> BinaryIO:
+        """The file as a stream."""
+        return io.BufferedReader(_Stream(self.pieces()), SLAB_BYTES)
+
+
+class _Stream(io.RawIOBase):
+    """Pieces as a stream that is read once."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def as_file(array: NDArray[Any], affine_ras_mm: NDArray[np.float64], description: str) -> VolumeFile:
+    """A volume as the file that will be stored.
+
+    Parameters
+    ----------
+    array
+        (x, y, z) bool, float32 or float64.
+    affine_ras_mm : (4, 4)
+        Voxel index to RAS mm.
+    description
+        The field's name, in the header; not the stage's, so that a volume which two stages hand on is stored once.
+    """
+    if array.dtype.name not in KINDS:
+        raise TypeError(f"{description}: volumes of {array.dtype} are not kept")
+    stored = array.view(np.uint8) if array.dtype == np.bool_ else array
+    # NIfTI is little-endian here whatever the machine, so that equal volumes are equal files.
+    stored = stored.astype(stored.dtype.newbyteorder("<"), copy=False)
+    block = nifti.header(stored.shape, stored.dtype, affine_ras_mm, description).binaryblock + b"\0\0\0\0"
+    size = len(block) + stored.nbytes
+    if array.dtype == np.bool_:
+        packed = gzip.compress(b"".join(_pieces(block, stored)), LEVEL, mtime=0)
+        return VolumeFile(".nii.gz", len(packed), lambda: iter([packed]))
+    if size <= WHOLE_BYTES:
+        whole = list(_pieces(block, stored))
+        return VolumeFile(".nii", size, lambda: iter(whole))
+    return VolumeFile(".nii", size, lambda: _pieces(block, stored))
+
+
+def as_array(content: bytes, kind: str, shape: tuple[int, ...], *, packed: bool) -> NDArray[Any]:
+    """The volume of a stored file whose hash has been checked: C order, writable, as it was offered."""
+    data = gzip.decompress(content) if packed else content
+    stored = np.dtype(np.uint8 if kind == "bool" else kind).newbyteorder("<")
+    flat = np.frombuffer(data, dtype=stored, offset=nifti.HEADER_BYTES)
+    volume = flat.reshape(shape, order="F")
+    made = np.empty(shape, dtype=np.dtype(kind))
+    np.copyto(made, volume, casting="unsafe")
+    return made
+
+
+def _pieces(header: bytes, array: NDArray[Any]) -> Iterator[bytes]:
+    yield header
+    yield from _slabs(array)
+
+
+def _slabs(array: NDArray[Any]) -> Iterator[bytes]:
+    """The values in the file's order (x fastest), a few slices at a time."""
+    depth = array.shape[-1]
+    step = max(1, SLAB_BYTES // max(1, array.nbytes // depth))
+    for low in range(0, depth, step):
+        yield array[..., low : low + step].tobytes(order="F")

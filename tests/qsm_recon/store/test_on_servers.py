@@ -1,0 +1,199 @@
+"""The store in real object stores, through the command line: kills and cuts leave nothing bad."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from misbehaving_proxy import SLOW_DOWN, Fault, Proxy
+from stores_for_tests import ObjectStore
+
+from qsm_recon import __main__ as rim
+from qsm_recon.qsm.config import STAGES
+from qsm_recon.store import interim
+from qsm_recon.store.housekeeping import verify
+from qsm_recon.store.interim import open_store
+from qsm_recon.store.store import Whole
+from qsm_recon.transfer.s3_patience import Patience
+
+pytestmark = pytest.mark.e2e
+
+ECHOES = ["--echo-times-s", "0.004,0.008 0.012", "--field-strength-t", "3"]
+KILLS = 20
+
+
+def arguments(ball: Any, recipe: str, output: Path, *more: str) -> list[str]:
+    volumes = ["--magnitude", ball.path("mag"), "--phase", ball.path("phase"), *ECHOES]
+    return ["reconstruct", *volumes, "-r", recipe, "-o", str(output), "--quiet", *more]
+
+
+def map_of(output: Path) -> str:
+    return hashlib.sha256((output / "chi.nii").read_bytes()).hexdigest()
+
+
+def pixels_of(output: Path) -> dict[str, bytes]:
+    """Every voxel of the map; the files also say when they were made."""
+    found = (pydicom.dcmread(path) for path in (output / "dicom" / "chi").iterdir())
+    return {str(ds.SOPInstanceUID): ds.PixelData for ds in found}
+
+
+def report_of(output: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((output / "report.json").read_text())
+    return report
+
+
+@pytest.fixture
+def place(object_store: ObjectStore, tmp_path: Path) -> tuple[str, Path]:
+    return f"s3://{object_store.new_bucket()}/interim/{tmp_path.name}", object_store.connection(tmp_path / "connection")
+
+
+def test_a_run_resumes_from_a_bucket(
+    place: tuple[str, Path], ball: Any, recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri, connection = place
+    where = ["--store", uri, "--store-connection", str(connection)]
+    for name in ("plain", "one", "two"):
+        assert rim.run(arguments(ball, recipe, tmp_path / name, *(where if name != "plain" else []))) == 0
+    assert map_of(tmp_path / "plain") == map_of(tmp_path / "one") == map_of(tmp_path / "two")
+    assert [report_of(tmp_path / name)["cached"] for name in ("one", "two")] == [[], list(STAGES)]
+    capsys.readouterr()
+    assert rim.run(["store", "verify", "--json", *where]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert rim.run(["store", "get", "last", "inversion", "-o", str(tmp_path / "got"), *where]) == 0
+    assert rim.run(["store", "lifecycle", "--interim-days", "30", "--failed-days", "7", *where]) == 0
+    capsys.readouterr()
+    assert rim.run(["store", "lifecycle", *where]) == 0
+    assert json.loads(capsys.readouterr().out) == {"interim": 30, "failed": 7}
+    assert rim.run(["store", "gc", "--json", "--grace-hours", "0", *where]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "remove"])
+def test_damage_in_a_bucket_is_noticed_and_made_again(
+    place: tuple[str, Path], ball: Any, recipe: str, tmp_path: Path, harm: str
+) -> None:
+    uri, connection = place
+    where = ["--store", uri, "--store-connection", str(connection), "--store-failure", "fail"]
+    assert rim.run(arguments(ball, recipe, tmp_path / "one", *where)) == 0
+    backing: Any = open_store(uri, connection).backing
+    for entry in list(backing.entries("interim/volumes/")):
+        content = bytearray(backing.read(entry.name, entry.bytes))
+        content[len(content) // 2] ^= 1
+        backing.remove(entry.name)
+        if harm != "remove":
+            kept = bytes(content[:-9] if harm == "cut" else content)
+            backing.write(entry.name, Whole(kept), hashlib.sha256(kept).hexdigest())
+    assert rim.run(arguments(ball, recipe, tmp_path / "two", *where)) == 0
+    assert map_of(tmp_path / "one") == map_of(tmp_path / "two")
+    assert "InterimDamaged" in {warning["code"] for warning in report_of(tmp_path / "two")["warnings"]}
+    assert rim.run(arguments(ball, recipe, tmp_path / "three", *where)) == 0
+    assert report_of(tmp_path / "three")["cached"] == list(STAGES)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault(hang=True), "StoreTimedOut"),
+        (Fault(answer=SLOW_DOWN), "StoreBusy"),
+        (Fault(cut_up_after=20_000), "StoreUnreachable"),
+    ],
+    ids=["hangs", "slow down", "cut"],
+)
+def test_a_store_that_goes_away_in_the_middle(
+    object_store: ObjectStore,
+    place: tuple[str, Path],
+    ball: Any,
+    recipe: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    fault: Fault,
+    reason: str,
+) -> None:
+    brief = Patience(connect_s=1, read_s=1, tries=2, total_s=5, first_pause_s=0.05)
+    monkeypatch.setattr(interim, "PATIENCE", {"fail": brief, "continue": brief})
+    assert rim.run(arguments(ball, recipe, tmp_path / "plain")) == 0
+    with Proxy(object_store.address) as proxy:
+        connection = object_store.connection(tmp_path / "through", endpoint=proxy.endpoint)
+        where = ["--store", place[0], "--store-connection", str(connection)]
+        assert rim.run(arguments(ball, recipe, tmp_path / "there", *where)) == 0
+        proxy.fault = fault
+        other = str(_other_recipe(recipe, tmp_path))
+        assert rim.run(arguments(ball, other, tmp_path / "lenient", *where)) == 0
+        assert "InterimNotKept" in {warning["code"] for warning in report_of(tmp_path / "lenient")["warnings"]}
+        capsys.readouterr()
+        assert rim.run(arguments(ball, other, tmp_path / "strict", *where, "--store-failure", "fail")) == 75
+        assert reason in capsys.readouterr().err
+        assert not (tmp_path / "strict").exists()
+    assert list(verify(open_store(*place))) == []
+
+
+def _other_recipe(recipe: str, folder: Path) -> Path:
+    changed = folder / "other.yaml"
+    changed.write_text(Path(recipe).read_text().replace("{method: vsharp}", "{method: vsharp, threshold: 0.1}"))
+    return changed
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A head large enough for a run in whose middle one can strike."""
+    folder = tmp_path_factory.mktemp("head")
+    assert rim.run(["simulate", "-o", str(folder / "head"), "--protocol", "small", "--seed", "3", "--quiet"]) == 0
+    return [str(folder / "head" / "dicom")]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_the_next_attempt_ends_with_the_same_map(
+    object_store: ObjectStore, head: list[str], recipe: str, tmp_path: Path
+) -> None:
+    connection = object_store.connection(tmp_path / "connection")
+    bucket = object_store.new_bucket()
+
+    def start(output: str, prefix: str, **streams: Any) -> "subprocess.Popen[bytes]":
+        where = ["--store", f"s3://{bucket}/{prefix}", "--store-connection", str(connection)]
+        words = ["run", *head, "-r", recipe, "-o", str(tmp_path / output), *where, "--store-failure", "fail"]
+        return subprocess.Popen([sys.executable, "-m", "qsm_recon", *words], env=os.environ, **streams)
+
+    def finished(log: Path) -> list[str]:
+        labels = {"Fitting the field": "field_mapping", "Finding": "masking", "Unwrapping": "unwrapping"}
+        labels |= {
+            "Removing": "background",
+            "Fitting R2*": "relaxometry",
+            "Inverting": "inversion",
+            "Refer": "referencing",
+        }
+        return [stage for label, stage in labels.items() if f"\n{label}" in "\n" + log.read_text()]
+
+    began = time.monotonic()
+    assert start("plain", "plain", stderr=subprocess.DEVNULL).wait() == 0
+    whole_s = time.monotonic() - began
+    reference = pixels_of(tmp_path / "plain")
+    moments = random.Random(11)  # noqa: S311 - moments, no secrets
+    lost_after_the_end = 0
+    for number in range(KILLS):
+        prefix, log = f"kill-{number}", tmp_path / f"log-{number}"
+        with log.open("wb") as stream:
+            process = start(f"killed-{number}", prefix, stderr=stream)
+            time.sleep(moments.uniform(0.15, 1.0) * whole_s)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        done = finished(log)
+        store = open_store(f"s3://{bucket}/{prefix}", connection)
+        assert list(verify(store)) == [], "nothing corrupt is visible"
+        kept = {entry.name.split("/")[2] for entry in store.backing.entries("interim/stages/")}
+        assert start(f"again-{number}", prefix, stderr=subprocess.DEVNULL).wait() == 0
+        again = tmp_path / f"again-{number}"
+        assert pixels_of(again) == reference
+        assert set(report_of(again)["cached"]) == kept
+        lost = set(done) - kept
+        assert len(lost) <= 2, "at most what was being computed and what was being stored"
+        lost_after_the_end += bool(lost)
+    sys.stderr.write(f"stages computed and not yet stored when killed: in {lost_after_the_end} of {KILLS} kills\n")
