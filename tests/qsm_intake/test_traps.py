@@ -321,5 +321,6 @@ def test_a_file_that_is_gone_from_orthancs_storage(make_site, tmp_path):
     write_scan(tmp_path / "other", study=2)
     site.orthanc.send(tmp_path / "other")
     site.until_jobs(1)
-    states = lambda: [state or "" for state in site.states().values()]  # noqa: E731
-    site.until(lambda: any(state.startswith("not suitable (Incomplete: 1 of 24") for state in states()), seconds=60)
+    site.until(lambda: site.replicas[0].metric("qsm_intake_refused_total", reason="Incomplete") == 1, seconds=60)
+    written = {site.metadata(series_id, STATE) for series_id in site.orthanc.series()}
+    assert any(state.startswith("not suitable (Incomplete: 1 of 24 image is missing: echo ") for state in written)
