@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -213,9 +214,10 @@ def figures(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """Measured values, printed at the end."""
     measured: dict[str, str] = {}
     yield measured
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    for what, value in measured.items():
-        reporter.write_line(f"\nmeasured: {what}: {value}")
+    lines = [f"measured: {what}: {value}" for what, value in measured.items()]
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        sys.stderr.write("\n" + "\n".join(lines) + "\n")
 
 
 @pytest.fixture(scope="module")
