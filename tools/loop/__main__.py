@@ -37,12 +37,9 @@ def up(dicom: str) -> None:
     step("Orthanc, which the scanner sends to", site.let_orthanc_hint)
     prometheus = site.start_prometheus()
     print("2. a scan")
-    folder = Path(dicom) if dicom else _simulated(places)
+    images_sent = story.images_in(Path(dicom) if dicom else _simulated(places))
     watching = story.Story(site)
-    step(
-        f"the scanner sends {sum(1 for file in folder.rglob('*') if file.is_file())} images",
-        lambda: story.send(site, folder),
-    )
+    step(f"the scanner sends {len(images_sent)} images", lambda: story.send(site, images_sent))
     watching.sent()
     print("3. nobody does anything (seconds since the last image)")
     job = watching.follow()

@@ -49,6 +49,7 @@ class Orthanc:
             "OverwriteInstances": False,
             "JobsHistorySize": 1000,
             "DicomModalities": others,
+            "UserMetadata": {"qsm-state": 5600, "qsm-marker": 5601, "qsm-content": 5602},
             "Plugins": [str(PLUGIN)] if hint else [],
         }
         if hint:
@@ -69,6 +70,11 @@ class Orthanc:
         with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - the same
             found: bytes = answer.read()
         return found
+
+    def metadata(self, series: str, name: str) -> str:
+        """Metadata of a series; empty where there is none of that name."""
+        found = self.get(f"/series/{series}/metadata?expand")
+        return str(found.get(name, ""))
 
     def _answers(self) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import time
 import zipfile
@@ -15,10 +16,31 @@ from tools.loop.site import Site
 
 REPORT_ATTACHMENT = 4604
 """Where the reconstruction leaves report and picture beside its map in Orthanc (docs/contract.md)."""
+STATE_METADATA = "qsm-state"
+"""What intake says of a series (docs/intake.md)."""
 WAIT_SECONDS = 1200
 
 
-def send(site: Site, folder: Path) -> None:
+def images_in(folder: Path) -> list[Path]:
+    """Every DICOM file below a folder; whatever else lies there stays there.
+
+    Raises
+    ------
+    DemoError
+        There is none.
+    """
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and _is_dicom(path)]
+    if not found:
+        raise DemoError(f"no DICOM file is below {folder}")
+    return found
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def send(site: Site, images: list[Path]) -> None:
     """What a scanner does: C-STORE of every image.
 
     Raises
@@ -27,10 +49,10 @@ def send(site: Site, folder: Path) -> None:
         The server did not take them.
     """
     port = site.places.port("orthanc-dicom")
-    command = ["storescu", "-aet", "SCANNER", "-aec", "ORTHANC", "+sd", "+r", site.places.host, str(port), str(folder)]
-    sent = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={"TCP_NODELAY": "1", "PATH": "/usr/bin"}
-    )
+    command = ["storescu", "-aet", "SCANNER", "-aec", "ORTHANC", site.places.host, str(port), *map(str, images)]
+    # Debian's dcmtk sends small images several times faster with this.
+    environment = {**os.environ, "TCP_NODELAY": "1"}
+    sent = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if sent.returncode != 0:
         raise DemoError(f"storescu: {sent.stderr[-1000:]}")
 
@@ -42,6 +64,7 @@ class Story:
         self._site = site
         self._known_jobs = set(self._jobs())
         self._in_pacs = set(site.pacs.get("/series"))
+        self._in_orthanc = set(site.orthanc.get("/series"))
         self._sent_at = time.time()
         self._told: dict[str, float] = {}
 
@@ -82,6 +105,29 @@ class Story:
             job["metadata"]["name"]: job
             for job in json.loads(self._site.kubectl("get", "qsmjobs", "-o", "json"))["items"]
         }
+
+    def _tell_states(self) -> None:
+        """What intake says of the new series, where a technologist would look.
+
+        Raises
+        ------
+        DemoError
+            None of them can be reconstructed, and why.
+        """
+        new = set(self._site.orthanc.get("/series")) - self._in_orthanc
+        states = {state for one in new if (state := self._site.orthanc.metadata(one, STATE_METADATA))}
+        for state in sorted(states):
+            self._tell(f"intake says of a series: {state}", time.time())
+        if (
+            new
+            and len(states) > 0
+            and all(state.startswith("not suitable") for state in states)
+            and self._is_settled(new)
+        ):
+            raise DemoError("refused, as intake wrote into Orthanc: " + "; ".join(sorted(states)))
+
+    def _is_settled(self, series: set[str]) -> bool:
+        return all(self._site.orthanc.metadata(one, STATE_METADATA) for one in series)
 
     def _tell(self, what: str, at: float) -> None:
         if what not in self._told:
