@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qsm_operator.json_entries import JsonEntries
@@ -25,6 +25,7 @@ def pieces_of(content, size):
     return [content[begin : begin + size] for begin in range(0, len(content), size)]
 
 
+@example({"a": 10.5, "b": 1e300}, 1, None, True)
 @given(
     st.dictionaries(st.text(), VALUES, max_size=6),
     st.integers(1, 40),

@@ -81,6 +81,6 @@ class JsonEntries:
             value, place = _DECODER.raw_decode(self._text, self._skip(place + 1))
         except json.JSONDecodeError:
             return None
-        if place == len(self._text):
-            return None  # a number may go on
+        if self._text[self._skip(place) : self._skip(place) + 1] not in {",", "}"}:
+            return None  # a number may go on: 1, 10, 10.5
         return key, value, place
