@@ -4,15 +4,14 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import sys
 import time
 from importlib.metadata import version
 
-import kopf
-
 from qsm_operator.cluster import Cluster
 from qsm_operator.credentials import CredentialsError, find_credentials, own_namespace
-from qsm_operator.handlers import make_registry, make_settings
+from qsm_operator.handlers import Watching
 from qsm_operator.leading import identity, lead
 from qsm_operator.leases import Lease
 from qsm_operator.metrics import Metrics
@@ -24,6 +23,7 @@ from qsm_operator.transport import HttpTransport
 EX_USAGE = 64
 EX_TEMPFAIL = 75
 EX_CONFIG = 78
+_WATCHING_SECONDS = 3.0
 
 logger = logging.getLogger("qsm_operator")
 
@@ -55,25 +55,35 @@ async def operate(settings: Settings) -> int:
     work = Operating(settings, cluster, metrics)
     server = await serve(work, settings.http_host, settings.http_port) if settings.http_port else None
 
-    async def run(lost: asyncio.Event) -> None:
-        starting = asyncio.create_task(work.start())
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+
+    async def begin() -> None:
         try:
-            # kopf installs the signal handlers and comes back once a signal has come.
-            await kopf.operator(
-                registry=make_registry(work, credentials),
-                settings=make_settings(),
-                standalone=True,
-                clusterwide=not settings.namespaces,
-                namespaces=settings.namespaces,
-                stop_flag=lost,
-            )
+            await work.start()
+        except Exception:
+            ended.set()  # told by `run`
+            raise
+
+    async def run(lost: asyncio.Event) -> None:
+        watching = Watching(work.told, credentials, settings.namespaces)
+        starting = asyncio.create_task(begin())
+        waits = [asyncio.create_task(event.wait()) for event in (ended, lost)]
+        watching.start()
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
         finally:
-            starting.cancel()
+            for task in (*waits, starting):
+                task.cancel()
             if lost.is_set():
                 await work.drop()
             else:
                 logger.info("ends: finishing what is being looked at")
                 await work.stop()
+            await watching.stop(_WATCHING_SECONDS)
 
     try:
         if not settings.leader_election:
@@ -82,7 +92,7 @@ async def operate(settings: Settings) -> int:
         work.stands_by = True
         namespace = settings.lease_namespace or own_namespace()
         lease = Lease(cluster, namespace, settings.lease_name, identity(), time.monotonic)
-        return EX_TEMPFAIL if await lead(lease, run) else 0
+        return EX_TEMPFAIL if await lead(lease, run, ended) else 0
     finally:
         if server:
             await server.cleanup()
