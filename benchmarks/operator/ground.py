@@ -132,18 +132,14 @@ class Api:
             query = {"limit": "500", "continue": page["metadata"]["continue"]}
 
     async def watch(self, path: str) -> AsyncIterator[dict[str, Any]]:
-        """Everything that happens from now on."""
+        """Everything that happens from now on; begun anew where an overrun API server drops it."""
         tls: ssl.SSLContext = self._credentials.tls()
-        async with (
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls), read_bufsize=2**24) as session,
-            session.get(
-                self._credentials.server + path,
-                params={"watch": "true"},
-                timeout=aiohttp.ClientTimeout(total=None),
-            ) as answer,
-        ):
-            async for line in answer.content:
-                yield json.loads(line)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls), read_bufsize=2**24) as session:
+            url, limit = self._credentials.server + path, aiohttp.ClientTimeout(total=None)
+            while True:
+                async with session.get(url, params={"watch": "true"}, timeout=limit) as answer:
+                    async for line in answer.content:
+                        yield json.loads(line)
 
     async def close(self) -> None:
         """Let go of the connections."""

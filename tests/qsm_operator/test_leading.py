@@ -36,7 +36,7 @@ def story(moves):
         seen.append("ends")
 
     async def whole():
-        waiting = asyncio.create_task(lead(lease, run))
+        waiting = asyncio.create_task(lead(lease, run, asyncio.Event()))
         await asyncio.sleep(0.05)
         assert seen == [], "nothing before the Lease is held"
         lease.is_held = True
@@ -86,7 +86,7 @@ def test_an_api_server_that_hangs_is_a_loss():
         async def run(lost):
             await asyncio.wait_for(lost.wait(), 5)
 
-        return await lead(lease, run)
+        return await lead(lease, run, asyncio.Event())
 
     assert asyncio.run(whole())
 
@@ -101,3 +101,18 @@ def test_a_defect_while_it_leads_is_not_hidden():
 
 def test_no_two_identities_are_equal():
     assert identity() != identity()
+
+
+def test_a_standby_that_is_asked_to_end_ends():
+    async def whole():
+        lease, ended = Held(), asyncio.Event()
+
+        async def run(_lost):
+            raise AssertionError
+
+        waiting = asyncio.create_task(lead(lease, run, ended))
+        await asyncio.sleep(0.05)
+        ended.set()
+        return await asyncio.wait_for(waiting, 2)
+
+    assert asyncio.run(whole()) is False

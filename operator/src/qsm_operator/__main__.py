@@ -4,22 +4,32 @@ import asyncio
 import logging
 import os
 import signal
+<<<<<<< HEAD
 import socket
+=======
+>>>>>>> operator
 import sys
 import time
 from importlib.metadata import version
 
+<<<<<<< HEAD
 import kopf
 
 from qsm_operator import command_line, status
+=======
+>>>>>>> operator
 from qsm_operator.cluster import Cluster
 from qsm_operator.connections import ConnectionSettingsError
 from qsm_operator.credentials import CredentialsError, find_credentials, own_namespace
+<<<<<<< HEAD
 from qsm_operator.expiry import expiries
 from qsm_operator.handlers import make_registry, make_settings
 from qsm_operator.hints import Hints, serve_hints
 from qsm_operator.intake_settings import IntakeSettings, read_intake_settings
 from qsm_operator.intaking import Intaking
+=======
+from qsm_operator.handlers import Watching
+>>>>>>> operator
 from qsm_operator.leading import identity, lead
 from qsm_operator.leases import Lease
 from qsm_operator.logs import set_up_logs
@@ -32,6 +42,7 @@ from qsm_operator.transport import HttpTransport
 EX_USAGE = 64
 EX_TEMPFAIL = 75
 EX_CONFIG = 78
+_WATCHING_SECONDS = 3.0
 
 logger = logging.getLogger("qsm_operator")
 
@@ -47,9 +58,13 @@ async def operate(settings: Settings) -> int:
     work.measures.append(lambda: metrics.credentials_end(expiries(credentials)))
     server = await serve(work, settings.http_host, settings.http_port) if settings.http_port else None
 
-    async def run(lost: asyncio.Event) -> None:
-        starting = asyncio.create_task(work.start())
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+
+    async def begin() -> None:
         try:
+<<<<<<< HEAD
             # kopf installs the signal handlers and comes back once a signal has come.
             await kopf.operator(
                 # kopf would ask for the user's name, and the user of a container need not have one.
@@ -61,13 +76,31 @@ async def operate(settings: Settings) -> int:
                 namespaces=settings.namespaces,
                 stop_flag=lost,
             )
+=======
+            await work.start()
+        except Exception:
+            ended.set()  # told by `run`
+            raise
+
+    async def run(lost: asyncio.Event) -> None:
+        watching = Watching(work.told, credentials, settings.namespaces)
+        starting = asyncio.create_task(begin())
+        waits = [asyncio.create_task(event.wait()) for event in (ended, lost)]
+        watching.start()
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+>>>>>>> operator
         finally:
-            starting.cancel()
+            for task in (*waits, starting):
+                task.cancel()
             if lost.is_set():
                 await work.drop()
             else:
                 logger.info("ends: finishing what is being looked at")
                 await work.stop()
+            await watching.stop(_WATCHING_SECONDS)
 
     try:
         if not settings.leader_election:
@@ -76,7 +109,7 @@ async def operate(settings: Settings) -> int:
         work.stands_by = True
         namespace = settings.lease_namespace or own_namespace()
         lease = Lease(cluster, namespace, settings.lease_name, identity(), time.monotonic)
-        return EX_TEMPFAIL if await lead(lease, run) else 0
+        return EX_TEMPFAIL if await lead(lease, run, ended) else 0
     finally:
         if server:
             await server.cleanup()

@@ -31,6 +31,8 @@ _NODES_SECONDS = 10
 """So old may be what we know about nodes."""
 _POD_COMES_SECONDS = 5
 """A Job without a pod for so long has a reason, and it is looked for."""
+_ASK_AGAIN_SECONDS = 45
+"""Where a quota holds back a thousand Jobs, that is a question of each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Controller:
         self._queue, self._turns, self._metrics, self._now = queue, turns, metrics, now
         self._trouble: dict[Key, Trouble] = {}
         self._written: dict[Key, datetime] = {}
+        self._no_pod: dict[Key, tuple[str, datetime, str]] = {}
+        """Of which Job (its uid) Kubernetes was asked why it has no pod, when, and what it said."""
         self._nodes: tuple[SeenNode, ...] | None = None
         self._nodes_seen: datetime | None = None
         self._nodes_lock = asyncio.Lock()
@@ -107,7 +111,8 @@ class Controller:
             self._queue.add(key)  # its time to live begins now
         wake = [decision.wake] if decision.wake else []
         if self._store.jobs_of(key) and not self._store.pods_of(key) and not job.is_finished:
-            wake.append(facts.now + timedelta(seconds=_POD_COMES_SECONDS + 1))
+            pause = _ASK_AGAIN_SECONDS if key in self._no_pod else _POD_COMES_SECONDS
+            wake.append(facts.now + timedelta(seconds=pause + 1))
         if wake:
             self._queue.add_after(key, (min(wake) - self._now()).total_seconds())
 
@@ -119,6 +124,7 @@ class Controller:
     def _forget(self, key: Key) -> None:
         self._trouble.pop(key, None)
         self._written.pop(key, None)
+        self._no_pod.pop(key, None)
         self._turns.rests(key)
         self.start_next()
 
@@ -158,11 +164,17 @@ class Controller:
 
     async def _why_no_pod(self, job: QSMJob, jobs: tuple[SeenJob, ...], *, has_pods: bool) -> str:
         if has_pods or job.is_finished:
+            self._no_pod.pop((job.namespace, job.name), None)
             return ""
-        patience = self._now() - timedelta(seconds=_POD_COMES_SECONDS)
+        now = self._now()
+        patience = now - timedelta(seconds=_POD_COMES_SECONDS)
         for seen in jobs:
             if not seen.finished and not seen.is_suspended and seen.created and seen.created < patience:
-                return cleaned(await self._cluster.why_no_pod(job.namespace, seen.uid), 400)
+                uid, asked, said = self._no_pod.get((job.namespace, job.name), ("", now, ""))
+                if uid != seen.uid or asked + timedelta(seconds=_ASK_AGAIN_SECONDS) <= now:
+                    said = cleaned(await self._cluster.why_no_pod(job.namespace, seen.uid), 400)
+                    self._no_pod[job.namespace, job.name] = seen.uid, now, said
+                return said
         return ""
 
     async def _seen_nodes(self) -> tuple[SeenNode, ...] | None:

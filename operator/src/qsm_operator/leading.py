@@ -19,8 +19,8 @@ def identity() -> str:
     return f"{socket.gethostname()}_{os.getpid()}_{secrets.token_hex(4)}"
 
 
-async def lead(lease: Lease, run: Callable[[asyncio.Event], Awaitable[None]]) -> bool:
-    """Wait for the Lease, run while it is held; whether it was lost.
+async def lead(lease: Lease, run: Callable[[asyncio.Event], Awaitable[None]], ended: asyncio.Event) -> bool:
+    """Wait for the Lease or for `ended`, run while it is held; whether it was lost.
 
     `run` is given an event that is set when the Lease is lost: it must end then without finishing anything. Writes that
     are on their way do no harm: each names the version it is based on.
@@ -30,9 +30,13 @@ async def lead(lease: Lease, run: Callable[[asyncio.Event], Awaitable[None]]) ->
     guard = None
     try:
         logger.info("stands by for the Lease %s", lease.name)
-        await lease.until_held()
-        guard = asyncio.create_task(_watch(lease, lost))
-        await run(lost)
+        waits = [asyncio.create_task(lease.until_held()), asyncio.create_task(ended.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in waits:
+            task.cancel()
+        if not ended.is_set():
+            guard = asyncio.create_task(_watch(lease, lost))
+            await run(lost)
     finally:
         keeper.cancel()
         if guard is not None:
