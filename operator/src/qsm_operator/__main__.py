@@ -4,32 +4,19 @@ import asyncio
 import logging
 import os
 import signal
-<<<<<<< HEAD
-import socket
-=======
->>>>>>> operator
 import sys
 import time
 from importlib.metadata import version
 
-<<<<<<< HEAD
-import kopf
-
 from qsm_operator import command_line, status
-=======
->>>>>>> operator
 from qsm_operator.cluster import Cluster
 from qsm_operator.connections import ConnectionSettingsError
 from qsm_operator.credentials import CredentialsError, find_credentials, own_namespace
-<<<<<<< HEAD
 from qsm_operator.expiry import expiries
-from qsm_operator.handlers import make_registry, make_settings
+from qsm_operator.handlers import Watching
 from qsm_operator.hints import Hints, serve_hints
 from qsm_operator.intake_settings import IntakeSettings, read_intake_settings
 from qsm_operator.intaking import Intaking
-=======
-from qsm_operator.handlers import Watching
->>>>>>> operator
 from qsm_operator.leading import identity, lead
 from qsm_operator.leases import Lease
 from qsm_operator.logs import set_up_logs
@@ -64,19 +51,6 @@ async def operate(settings: Settings) -> int:
 
     async def begin() -> None:
         try:
-<<<<<<< HEAD
-            # kopf installs the signal handlers and comes back once a signal has come.
-            await kopf.operator(
-                # kopf would ask for the user's name, and the user of a container need not have one.
-                identity=socket.gethostname(),  # type: ignore[arg-type]  # kopf does not export its name for a string
-                registry=make_registry(work, credentials),
-                settings=make_settings(),
-                standalone=True,
-                clusterwide=not settings.namespaces,
-                namespaces=settings.namespaces,
-                stop_flag=lost,
-            )
-=======
             await work.start()
         except Exception:
             ended.set()  # told by `run`
@@ -91,7 +65,6 @@ async def operate(settings: Settings) -> int:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
->>>>>>> operator
         finally:
             for task in (*waits, starting):
                 task.cancel()

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -70,6 +71,8 @@ class Watching:
             try:
                 asyncio.run(
                     kopf.operator(
+                        # kopf would ask for the user's name, and the user of a container need not have one.
+                        identity=socket.gethostname(),  # type: ignore[arg-type]  # kopf hides its name for a string
                         registry=make_registry(told, self._credentials),
                         settings=make_settings(),
                         standalone=True,
