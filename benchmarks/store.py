@@ -12,6 +12,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import tempfile
@@ -75,7 +76,10 @@ def server(kind: str) -> Iterator[dict[str, str] | None]:
     """A running server's place and connection; None where its programs are not here."""
     script = ROOT / SERVERS[kind]
     with tempfile.TemporaryDirectory(prefix="qb", dir="/tmp") as folder:
-        done = subprocess.run([script, "up", f"{folder}/s"], capture_output=True, text=True, check=False)  # noqa: S603
+        environment = {**os.environ, **{name: str(free_port()) for name in ("PORT", "MON_PORT")}}
+        done = subprocess.run(  # noqa: S603
+            [script, "up", f"{folder}/s"], capture_output=True, text=True, check=False, env=environment
+        )
         if done.returncode:
             print(f"{kind} is not here: {done.stderr.strip()[-200:]}")
             yield None
@@ -89,6 +93,13 @@ def server(kind: str) -> Iterator[dict[str, str] | None]:
             yield {"place": "s3://qsm-bench/store", "connection": str(connection)}
         finally:
             subprocess.run([script, "down", f"{folder}/s"], capture_output=True, check=False)  # noqa: S603
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def make_bucket(argument: dict[str, Any]) -> dict[str, Any]:
@@ -365,8 +376,8 @@ def main() -> None:
             else:
                 speeds[name] = call("benchmarks.store:throughput", {**place, "rounds": 5, "count": 6})
         shutil.rmtree(folder, ignore_errors=True)
-    page(results, speeds, packing, asked.rounds)
-    print("docs/store-figures.md written")
+        page(results, speeds, packing, asked.rounds)  # what is measured is not lost with what comes after
+        print("docs/store-figures.md written", flush=True)
 
 
 if __name__ == "__main__":
