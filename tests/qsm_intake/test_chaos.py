@@ -15,7 +15,7 @@ def test_twenty_acquisitions_while_everything_dies(make_site):
     for one in site.replicas:
         one.wait()
     site.orthanc.start()
-    outcome = Chaos(site, 20, kill_seconds=2).run()
+    outcome = Chaos(site, 20, kill_seconds=3, pause_seconds=1).run()
     assert outcome.kills.total() >= 1
     assert outcome.lost == []
     assert outcome.doubled == []

@@ -29,9 +29,19 @@ class Outcome:
 
 
 class Chaos:
-    """`kill_seconds`: something is killed about so often. Each tenth study also has a result of our own in it."""
+    """`kill_seconds`: something is killed about so often. `pause_seconds`: of a sender after each. Each tenth study also has a result of our own in it."""
 
-    def __init__(self, site: Any, count: int, *, kill_seconds: float, seed: int = 1, senders: int = 2) -> None:
+    def __init__(
+        self,
+        site: Any,
+        count: int,
+        *,
+        kill_seconds: float,
+        seed: int = 1,
+        senders: int = 2,
+        pause_seconds: float = 0.0,
+    ) -> None:
+        self.pause_seconds = pause_seconds
         self.site, self.count, self.kill_seconds, self.senders = site, count, kill_seconds, senders
         self.random = random.Random(seed)  # noqa: S311 - chaos that can be repeated
         self.outcome = Outcome(count)
@@ -75,6 +85,7 @@ class Chaos:
                 self._send(own)
                 shutil.rmtree(own)
             shutil.rmtree(folder)
+            time.sleep(self.pause_seconds)
 
     def _send(self, folder: Path) -> None:
         """What a scanner does: again and again until Orthanc has taken everything."""
