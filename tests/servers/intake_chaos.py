@@ -29,7 +29,10 @@ class Outcome:
 
 
 class Chaos:
-    """`kill_seconds`: something is killed about so often. `pause_seconds`: of a sender after each. Each tenth study also has a result of our own in it."""
+    """`kill_seconds`: something is killed about so often. `pause_seconds`: of a sender after each.
+
+    Each tenth study also has a result of our own in it.
+    """
 
     def __init__(
         self,
