@@ -196,7 +196,7 @@ class InterimRun:
             return
         config = self.recipe.config
         manifest = RunManifest(
-            finished=datetime.now(tz=UTC).isoformat(timespec="seconds"),
+            finished=datetime.now(tz=UTC).isoformat(timespec="milliseconds"),
             inputs=self.inputs,
             recipe=RecipePart(
                 name=config.name, version=config.version, sha256=config.sha256(), values=config.canonical()
