@@ -56,7 +56,7 @@ tools: ## install the real programs the e2e tests talk to (Debian, as root)
 	@tools/ensure-programs
 
 e2e: setup ## real programs: dciodvfy, Orthanc, the installed command line
-	$(BIN)/pytest -q -m e2e --ignore=tests/images --timeout=1800 $(PYTEST_ARGS)
+	$(BIN)/pytest -q -m "e2e and not cluster" --ignore=tests/images -n 3 --dist loadfile --timeout=1800 $(PYTEST_ARGS)
 
 test-gpu: setup ## the numeric tests on a CUDA device
 	$(BIN)/pytest -q -m gpu $(PYTEST_ARGS)
