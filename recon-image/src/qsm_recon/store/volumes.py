@@ -1,7 +1,8 @@
 """Volumes as the store keeps them: NIfTI-1 files that any viewer opens, read back bit for bit.
 
-Masks are compressed (they shrink a hundredfold in milliseconds); float volumes are not, because noise hardly shrinks
-and compressing it costs more time than storing it (docs/store.md has the figures). A large volume is never copied
+Masks are compressed (they shrink a hundredfold in milliseconds). Float volumes are not: most would shrink to a fifth,
+for they are 0 outside the brain, but at 0.1 to 0.2 CPU seconds each, which together would cost more than a tenth of a
+run on two cores (docs/store-figures.md). A large volume is never copied
 whole: slab after slab goes through hash and network.
 """
 
