@@ -10,6 +10,7 @@ from pydicom import dcmread
 from qsm_recon import job
 from qsm_recon.__main__ import run
 from qsm_recon.recipes import load
+from qsm_recon.request import S3Place
 from qsm_recon.simulation import make_phantom, protocol
 from qsm_recon.simulation.vendors import VENDORS
 from qsm_recon.termination import MAX_BYTES, encoded
@@ -225,3 +226,14 @@ def test_memory_that_does_not_suffice_is_reported_as_such(ask, monkeypatch):
     monkeypatch.setattr(job.app, "run", exhausted)
     code, report = ask()
     assert (code, report["reason"]) == (75, "OutOfMemory")
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket", "s3://bucket/scans/sessions", "s3://a.b-c/x/y.z"])
+def test_any_prefix_the_api_takes_is_taken(uri):
+    assert S3Place(connection="/c", uri=uri).uri == uri
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/with space", "s3://bucket/a?b", "s3://Bucket/a", "http://bucket"])
+def test_no_other_is(uri):
+    with pytest.raises(ValueError, match="uri"):
+        S3Place(connection="/c", uri=uri)

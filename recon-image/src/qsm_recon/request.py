@@ -28,7 +28,7 @@ class _Part(BaseModel):
 
 
 Uid = Annotated[str, Field(pattern=r"^[0-9]+([.][0-9]+)*$", max_length=64)]
-Uri = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\\s?#]*)?$", max_length=512)]
+Uri = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s?#]*)?$", max_length=512)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 
 
