@@ -104,6 +104,10 @@ clean: ## remove what was built here
 	rm -rf $(VENV) build demo-out bench-out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+.PHONY: test-chaos
+test-chaos: setup ## kills, cuts and outages at random moments of real servers (20 minutes on two quiet cores)
+	$(BIN)/pytest -q -m chaos --ignore=tests/images --timeout=1800 $(PYTEST_ARGS)
+
 .PHONY: ceph-up ceph-down minio-up minio-down
 ceph-up: ## start a Ceph with its S3 gateway on 127.0.0.1:7480 (Debian's packages; 15 s)
 	@tests/servers/ceph up

@@ -160,6 +160,7 @@ def test_defaults_are_filled_in(create):
     assert job["execution"] == {"backend": "Auto", "priority": 0}
     assert job["suspend"] is False
     assert job["cleanup"] == "OnSuccess"
+    assert job["deliveryDeadlineSeconds"] == 86400
     # Left to the pipeline:
     assert not {"retryLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished"} & job.keys()
     pipeline = create(example("pipelines/medi0-v1"))["spec"]
@@ -169,7 +170,7 @@ def test_defaults_are_filled_in(create):
     assert (pipeline["retryLimit"], pipeline["activeDeadlineSeconds"]) == (2, 7200)
     route = create(example("routes/everything"))["spec"]
     assert (route["order"], route["onMatch"], route["paused"]) == (100, "Stop", False)
-    assert route["job"] == {"suspend": False, "cleanup": "OnSuccess"}
+    assert route["job"] == {"suspend": False, "cleanup": "OnSuccess", "deliveryDeadlineSeconds": 86400}
 
 
 def test_a_fallback_that_says_one_thing_gets_the_other(create):

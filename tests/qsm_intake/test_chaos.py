@@ -3,7 +3,7 @@
 import pytest
 from intake_chaos import Chaos
 
-pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
+pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.chaos]
 
 
 def test_twenty_acquisitions_while_everything_dies(make_site):

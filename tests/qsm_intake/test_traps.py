@@ -8,7 +8,7 @@ from intake_for_tests import CONTENT, MARKER, STATE
 from orthanc_for_tests import PASSWORD
 from scans_for_tests import uid, write_scan
 
-pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
+pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.chaos]
 
 
 def quiet(site, seconds=6, count=1):

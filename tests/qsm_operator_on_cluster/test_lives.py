@@ -42,7 +42,7 @@ def test_a_busy_gpu_means_cpu_after_the_stated_seconds(site, operating):
     site.pipeline()
     site.pipeline("greedy-v1", backends=_greedy())
     with operating(site):
-        fallback = {"when": ["Unschedulable"], "afterSeconds": 4}
+        fallback = {"when": ["Unschedulable"], "afterSeconds": 12}
         site.submit("waits", "greedy-v1", execution={"backend": "Auto", "fallback": fallback})
         site.until(lambda: (site.state("waits") or ("", ""))[1] == "Queued" and "node" in site.message("waits"))
         site.reaches(("True", "Succeeded"), "waits")

@@ -9,7 +9,7 @@ from unruly_proxy import unruly_proxy
 
 from qsm_operator.credentials import find_credentials
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
 
 
 def test_an_api_server_that_is_away_for_a_minute(site, operating, kubernetes):

@@ -226,6 +226,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.chaos
 def test_killed_at_any_moment_the_next_attempt_ends_with_the_same_map(
     object_store: ObjectStore, head: list[str], recipe: str, tmp_path: Path
 ) -> None:

@@ -342,6 +342,7 @@ def test_a_commitment_that_cannot_come_back_is_waited_for_without_sending_again(
     assert (code, report["deliveries"][0]["commitment"]) == (0, "Confirmed")
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("moment", ["fetch", "upload", "delivery"])
 def test_a_pod_killed_at_any_moment_leaves_one_result(loop, moment):
     loop.start()
