@@ -292,11 +292,12 @@ def _is_doubtful(job: QSMJob, store: Store) -> bool:
 def _pause_seconds(before: Mapping[str, Any], after: Mapping[str, Any]) -> int:
     """How long after the last write a change may wait: messages and progress for long, a passing stage a little."""
     old, new = _without_messages(before), _without_messages(after)
-    if old == new:
-        return _MINOR_SECONDS
     reasons = {
         (find(conditions, Type.COMPLETE) or {}).get("reason") for conditions in (old["conditions"], new["conditions"])
     }
+    if old == new:
+        # Why it waits is what somebody who looks at a waiting job wants to know.
+        return _PASSING_SECONDS if reasons == {Active.QUEUED} else _MINOR_SECONDS
     if reasons == {Active.RUNNING, Active.DELIVERING}:
         return _MINOR_SECONDS  # most deliveries are over by then
     is_passing = reasons == {Active.QUEUED, Active.STAGING} and old.get("attempts") == new.get("attempts")
