@@ -20,6 +20,8 @@ EXIT_PIPE = 128 + signal.SIGPIPE
 _SIGNALLED = 128
 _AGAIN_S = 0.005
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_cancelled: list["Cancelled"] = []
+"""Never freed: its traceback holds what the signal struck, and half-built machine code crashes when it is freed."""
 
 
 class Cancelled(BaseException):
@@ -50,6 +52,7 @@ def run(arguments: list[str]) -> int:
     try:
         return _invoke(arguments)
     except Cancelled as cancelled:
+        _cancelled.append(cancelled)
         if "--json" in arguments:
             told = {"reason": "Cancelled", "message": "stopped by a signal", "exit_code": cancelled.exit_code}
             sys.stdout.write(json.dumps(told, indent=2) + "\n")
@@ -129,6 +132,9 @@ def _listen_to_signals() -> None:
 
 
 def _cancel(number: int, _frame: FrameType | None) -> None:
+    if _is_compiling():  # its native parts do not survive being left in the middle, and it takes moments only
+        _cancel_soon(number)
+        return
     for further in _STOPPING:  # a second Ctrl-C must not interrupt the cleaning up after the first
         signal.signal(further, signal.SIG_IGN)
     raise Cancelled(number)
@@ -144,9 +150,19 @@ def _deliver_again(unraisable: "sys.UnraisableHookArgs") -> None:
     if not isinstance(cancelled, Cancelled):
         sys.__unraisablehook__(unraisable)
         return
-    number = cancelled.exit_code - 128
+    _cancel_soon(cancelled.exit_code - 128)
+
+
+def _cancel_soon(number: int) -> None:
     signal.signal(signal.SIGALRM, lambda _alarm, frame: _cancel(number, frame))
     signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+
+
+def _is_compiling() -> bool:
+    """Whether this thread is inside the compiler, of which only the commands that compute know."""
+    door = sys.modules.get("qsm_recon.qsm.compiling")
+    ask = getattr(door, "is_compiling", None)  # absent, too, while the door itself is being imported
+    return ask is not None and bool(ask())
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from qsm_recon.qsm import backend, shipped_kernels
 shipped_kernels.provide()
 
 import numba  # noqa: E402 - reads where its kernels are when it is imported
+from numba.core.compiler_lock import global_compiler_lock  # noqa: E402
 
 PARTS_PER_CORE = 4
 """Rows differ in work; small parts even that out."""
@@ -28,6 +29,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 parallel_range = numba.prange
 """`range` whose iterations may run on different threads; only inside `jit_parallel` functions."""
+
+
+def is_compiling() -> bool:
+    """Whether the calling thread is compiling a kernel, or loading a compiled one, right now."""
+    return bool(global_compiler_lock.is_locked())  # type: ignore[no-untyped-call]
 
 
 def jit(function: F) -> F:
