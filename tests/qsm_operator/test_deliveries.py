@@ -126,6 +126,21 @@ def test_exit_code_and_step(world, code, step, result, counted, over):
         assert w.condition("Failed")["reason"] == result
 
 
+def test_the_next_attempt_is_told_what_was_made(world):
+    """So it needs the source no more."""
+
+    def asked():
+        (container,) = next(reversed(w.jobs.values()))["spec"]["template"]["spec"]["containers"]
+        return json.loads(container["env"][0]["value"])["job"]
+
+    w = world(execution={"backend": "CPU"})
+    w.settle()
+    assert "made" not in asked()
+    fail(w)
+    w.later(70).settle()
+    assert (asked()["attempt"], asked()["made"]) == (2, {"ChiMap": "1.2.3"})
+
+
 def test_only_the_delivery_counts_once_results_exist(world):
     """The source is away when the second attempt looks there first: that is the delivery's time all the same."""
     w = world(retryLimit=0)

@@ -84,11 +84,11 @@ class Loop:
         files = (p for p in self.scan.rglob("*") if p.is_file())
         return sorted({str(pydicom.dcmread(p, specific_tags=["SeriesInstanceUID"]).SeriesInstanceUID) for p in files})
 
-    def request(self, *destinations, uid="u-1", attempt=1, **source):
+    def request(self, *destinations, uid="u-1", attempt=1, made=None, **source):
         orthanc = {"connection": str(self.secret), "seriesInstanceUIDs": self.uids(), **source}
         return {
             "version": 1,
-            "job": {"name": f"job-{uid}", "uid": uid, "attempt": attempt},
+            "job": {"name": f"job-{uid}", "uid": uid, "attempt": attempt, "made": made or {}},
             "source": {"orthanc": orthanc},
             "pipeline": {"name": "quick", "version": "1", "recipe": self.recipe, "parameters": []},
             "destinations": list(destinations) or [self.to_pacs],
@@ -145,6 +145,10 @@ def maps(server):
     return sorted(
         len(one["Instances"]) for one in found if one["MainDicomTags"]["SeriesDescription"].startswith(("QSM", "R2*"))
     )
+
+
+def tags_of_series(server):
+    return {one: server.get(f"/series/{one}")["MainDicomTags"] for one in server.series()}
 
 
 def when(condition, act):
@@ -252,6 +256,41 @@ def test_a_receiver_that_hangs_is_tried_again_later(loop, no_computing):
     no_computing()
     code, report = loop.ask(attempt=2)
     assert (code, report["deliveries"][0]["commitment"]) == (0, "Confirmed"), report
+    assert maps(loop.pacs) == [SLICES, SLICES]
+
+
+@pytest.mark.parametrize("since", ["deleted", "more images", "unreadable"])
+def test_what_was_made_is_delivered_whatever_becomes_of_the_source(loop, no_computing, since, tmp_path):
+    loop.start()
+    files = sorted(p for p in loop.scan.rglob("*") if p.is_file())
+    held = [str(pydicom.dcmread(p, specific_tags=["SOPInstanceUID"]).SOPInstanceUID) for p in files]
+    source = {"instances": {"count": len(held), "sha256": fingerprint(held)}}
+    loop.pacs.stop()
+    code, report = loop.ask(**source)
+    assert (code, report["reason"]) == (75, "DeliveryPending")
+    made = {one["kind"]: one["seriesInstanceUID"] for one in report["outputs"]}
+    ids = {one["SeriesInstanceUID"]: key for key, one in tags_of_series(loop.here).items()}
+    if since == "deleted":
+        for uid in loop.uids():
+            loop.here.request("DELETE", f"/series/{ids[uid]}")
+    elif since == "more images":
+        late = pydicom.dcmread(files[0])
+        late.SOPInstanceUID = late.file_meta.MediaStorageSOPInstanceUID = f"{held[0]}.9"
+        late.save_as(tmp_path / "late.dcm")
+        loop.here.upload(tmp_path / "late.dcm")
+    else:
+        source["connection"] = str(OrthancServer(loop.root / "nobody").connection(loop.root / "secrets" / "nobody"))
+    loop.pacs.start()
+    no_computing()
+    code, report = loop.ask(attempt=2, made=made, **source)
+    assert code == 0, report
+    assert maps(loop.pacs) == [SLICES, SLICES]
+
+
+def test_what_is_said_to_be_made_and_is_not_there_is_made(loop):
+    loop.start()
+    code, report = loop.ask(attempt=2, made={"ChiMap": "1.2.3", "R2StarMap": "1.2.4"})
+    assert code == 0, report
     assert maps(loop.pacs) == [SLICES, SLICES]
 
 
