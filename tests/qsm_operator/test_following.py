@@ -97,7 +97,7 @@ def follow():
 
 
 async def until(check):
-    while not check():
+    while not check():  # noqa: ASYNC110 - what is waited for sends no event
         await asyncio.sleep(0.01)
 
 

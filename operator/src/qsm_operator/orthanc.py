@@ -1,4 +1,4 @@
-"""The only door to Orthanc: few verbs, written to the API of Orthanc 1.10.1; newer abilities where `System` tells of them.
+"""The only door to Orthanc: few verbs, written to the API of Orthanc 1.10.1; newer abilities where `System` has them.
 
 orthanc            the verbs
 orthanc_answers    what comes back, typed
