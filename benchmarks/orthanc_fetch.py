@@ -175,7 +175,7 @@ def _row(found: Comparison) -> tuple[str, ...]:
         f"{found.plain_per_s:.0f}",
         f"{100 * found.share:.0f} %",
         f"{found.ours_cpu_s:.1f} · {found.plain_cpu_s:.1f}",
-        f"{found.ours_memory_mib:.0f}",
+        f"{found.ours_memory_mib:.1f}",
         f"{found.instances * found.instance_bytes / 2**20:.0f}",
     )
 

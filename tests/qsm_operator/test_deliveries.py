@@ -58,6 +58,15 @@ def test_a_destination_that_is_away_is_tried_again_and_not_counted(world, fits_s
     assert [event.reason for event in w.events] == ["Queued", "Running", "Delivering", "Succeeded"]
 
 
+def test_what_a_receiver_could_not_be_asked_is_said(world, fits_status):
+    w = world(execution={"backend": "CPU"})
+    w.runs_and_ends(code=0, report=report("Delivered", reason=None, message="cannot be asked what it has"))
+    fits_status(w.status)
+    assert w.state == ("True", "Succeeded")
+    said = w.condition("ResultsDelivered")["message"]
+    assert said == "source: Delivered; pacs: Delivered (cannot be asked what it has)"
+
+
 def test_pauses_grow_and_the_deadline_ends_it(world, fits_status):
     w = world(deliveryDeadlineSeconds=7200)
     pauses = []

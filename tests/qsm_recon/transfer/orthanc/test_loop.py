@@ -1,5 +1,6 @@
 """The whole loop on real Orthanc servers: a scan comes in by C-STORE, its maps lie in the PACS, whatever is killed."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -222,6 +223,8 @@ def test_another_job_takes_the_result_to_every_kind_of_place(loop, no_computing)
     )
     assert code == 0, report
     assert [one["state"] for one in report["deliveries"]] == ["Delivered"] * 5
+    unasked = [one["destination"] for one in report["deliveries"] if "cannot be asked" in one.get("message", "")]
+    assert unasked == ["peer"]
     assert any(one.startswith("ResultReused") for one in report["warnings"])
     assert instances(loop.pacs) == 2 * SLICES
     full = json.loads((folder / "report.json").read_text())
@@ -457,6 +460,35 @@ def test_orthanc_dies_during_the_upload(loop, monkeypatch):
     assert maps(loop.here) == maps(loop.pacs) == [SLICES, SLICES]
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 MiB, where one may be mounted."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "none", folder], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("a file system can be mounted by root only")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_an_orthanc_that_has_no_space_left(loop, small_disk):
+    loop.here.settings |= {"StorageDirectory": str(small_disk), "IndexDirectory": str(small_disk)}
+    loop.start()
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    code, report = loop.ask()
+    assert (code, report["reason"], report["step"]) == (75, "OrthancFull", "write")
+    filler.unlink()
+    code, report = loop.ask(attempt=2)
+    assert code == 0, report
+    assert maps(loop.here) == maps(loop.pacs) == [SLICES, SLICES]
+
+
 def test_a_series_deleted_while_it_is_reconstructed_is_not_answered(loop, monkeypatch):
     loop.start()
     reconstruct = job.app.run
@@ -529,6 +561,18 @@ def test_transcoding_orthanc_still_holds_the_same_images(loop, no_computing):
     assert loop.ask()[0] == 0
     no_computing()
     assert loop.ask(uid="u-2")[0] == 0
+
+
+def test_orthancs_that_check_revisions(loop, no_computing):
+    """They refuse what does not say which revision it replaces: the mark, the record, and both again."""
+    for server in (loop.here, loop.pacs):
+        server.settings["CheckRevisions"] = True
+    loop.start()
+    assert loop.ask()[0] == 0
+    no_computing()
+    code, report = loop.ask({"name": "peer", "peer": {"connection": str(loop.secret), "name": "peer"}}, uid="u-2")
+    assert code == 0, report
+    assert not [one for one in report["warnings"] if one.startswith("SourceNotMarked")]
 
 
 def test_wrong_password(loop):
