@@ -114,7 +114,7 @@ def _chaos(kubernetes: Any, count: int, kill_seconds: float) -> str:
             ("seconds until the last QSMJob was done", f"{outcome.seconds:.0f}"),
         ]
     told = (
-        f"Killed (`kill -9`), each on its own random clock, {kill_seconds:.0f} s apart on average, and back within 2 s: "
+        f"Killed (`kill -9`), each on its own random clock, {kill_seconds:.0f} s apart on average, and back soon: "
         f"{kills}; {outcome.kills.total()} in all. `webhook`: what brings hints from Orthanc to the replicas; "
         "`intake`: one of the two. The operator's pods run on fake nodes."
     )
