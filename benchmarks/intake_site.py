@@ -37,7 +37,7 @@ def measured_site(kubernetes: Any, **settings: Any) -> Iterator[Any]:
         site.orthanc.settings["PythonScript"] = str(script)
         site.orthanc.environment |= {"QSM_HINT_REGISTER": "no", "PYTHONPATH": str(site.orthanc.folder)}
         try:
-            site.pipeline(run_time="500ms")
+            site.pipeline()
             site.route()
             for _ in range(2):
                 site.intake(**settings).start()

@@ -8,7 +8,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.e2e, pytest.mark.chaos]
 
 def test_twenty_acquisitions_while_everything_dies(make_site):
     site = make_site(stable_age=2)
-    site.pipeline(run_time="500ms")
+    site.pipeline()
     site.route()
     for _ in range(2):
         site.intake().start()

@@ -285,7 +285,7 @@ def test_an_orthanc_that_checks_revisions(make_site):
     for path in paths[12:]:
         path.rename(phase / path.name)
     site.orthanc.send(site.folder / "scan")
-    site.until(lambda: (site.states().get("1") or "").startswith("not suitable (Incomplete"))
+    site.until(lambda: site.states().get("1") == "not suitable (NoPhase)")
     site.orthanc.send(phase)
     ((name, _),) = site.until_jobs(1).items()
     site.until(lambda: site.states() == {"1": f"queued ({name})", "2": f"queued ({name})"})

@@ -18,6 +18,8 @@ from scans_for_tests import write_scan
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "operator/orthanc-plugin/qsm_hint.py"
 TOKEN = "a-token-for-tests-only"  # noqa: S105 - it opens nothing
+REPORT = '{"version": 1, "outputs": [{"kind": "ChiMap", "seriesInstanceUID": "1.2.3"}]}'
+"""What pods on fake nodes say that they made."""
 STATE, MARKER, CONTENT = 5600, 5601, 5602
 
 
@@ -157,6 +159,7 @@ class IntakeSite:
         """`notes`: how its pods act on fake nodes, such as run_time."""
         document = yaml.safe_load((EXAMPLES / "pipelines/for-fake-nodes.yaml").read_text())
         document["metadata"]["name"] = name
+        notes = {"run_time": "500ms", "message": REPORT} | notes
         said = {f"fake.qsm-operator.io/{key.replace('_', '-')}": value for key, value in notes.items()}
         document["spec"]["podMetadata"]["annotations"] |= said
         self.kubectl("create", "-f", "-", document=copy.deepcopy(document))
