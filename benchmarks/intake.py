@@ -23,7 +23,7 @@ def main() -> None:
     words.add_argument(
         "--chaos", type=int, default=1000, help="acquisitions sent while everything is killed; 0 for none"
     )
-    words.add_argument("--kill-seconds", type=float, default=10.0, help="mean time between kills of one program")
+    words.add_argument("--kill-seconds", type=float, default=6.0, help="mean time between kills of one program")
     words.add_argument("--flood-seconds", type=float, default=60.0, help="of 10,000 hints a minute; 0 for none")
     words.add_argument("--fetch", type=int, default=3440, help="instances fetched; 0 for none")
     chosen = words.parse_args()
