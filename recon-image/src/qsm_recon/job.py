@@ -105,16 +105,9 @@ def _run(request: Request, steps: Steps) -> dict[str, Any]:
             report = _delivered(work, result or _made(work, interim))
         except ReconError as error:
             clean_up(interim, request.cleanup, error)
-            error.details.update(_traffic(interim))
             raise
         clean_up(interim, request.cleanup, None)
-        return report | _traffic(interim)
-
-
-def _traffic(interim: InterimData) -> dict[str, Any]:
-    """What the store of interim data cost, as part of a report."""
-    traffic = interim.traffic()
-    return {} if traffic is None else {"store": traffic}
+        return report
 
 
 def _begun(request: Request, steps: Steps, stack: ExitStack) -> _Work:

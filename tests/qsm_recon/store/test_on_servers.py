@@ -94,7 +94,7 @@ def test_a_pods_next_job_goes_on_from_the_bucket(
     log = tmp_path / "termination-log"
     log.touch()
     monkeypatch.setenv("QSM_TERMINATION_LOG", str(log))
-    cached, moved = [], []
+    cached = []
     for number in (1, 2):
         request = {
             "version": 1,
@@ -109,13 +109,7 @@ def test_a_pods_next_job_goes_on_from_the_bucket(
         }
         monkeypatch.setenv("QSM_REQUEST", json.dumps(request))
         assert rim.run(["job", "--quiet"]) == 0
-        report = json.loads(log.read_text())
-        cached.append(report["cached"])
-        moved.append(report["store"])
-    assert set(moved[0]) == {"bytesRead", "bytesWritten", "secondsRead", "secondsWritten"}
-    assert moved[0]["bytesWritten"] > 0
-    assert (moved[1]["bytesRead"] > 0) == (cleanup == "Never")
-    assert (moved[1]["bytesWritten"] < moved[0]["bytesWritten"] / 2) == (cleanup == "Never")
+        cached.append(json.loads(log.read_text())["cached"])
     assert cached == [[], list(STAGES) if cleanup == "Never" else []]
     store = open_store(uri, connection)
     runs = [run for _, run in store.runs() if run is not None]

@@ -57,10 +57,6 @@ class InterimData:
     runs: list["InterimRun"] = field(default_factory=list)
     """What has run so far, for `clean_up`."""
 
-    def traffic(self) -> dict[str, float] | None:
-        """Bytes and seconds so far, to and from the store; None without one."""
-        return None if self.store is None else self.store.traffic.as_dict()
-
 
 NOWHERE = InterimData(None)
 

@@ -24,7 +24,6 @@ from qsm_recon.store import volumes
 from qsm_recon.store.backing import Backing, Entry
 from qsm_recon.store.keys import Address, of_parts
 from qsm_recon.store.manifests import SCHEMA_VERSION, RunManifest, StageManifest, VolumePart, encoded
-from qsm_recon.store.traffic import Traffic
 
 FORMAT = "format.json"
 FORMAT_NAME, FORMAT_VERSION = "qsm-recon-store", 1
@@ -59,7 +58,6 @@ class Store:
 
     def __init__(self, backing: Backing) -> None:
         self.backing = backing
-        self.traffic = Traffic()
         # Of this run alone: what an older run wrote may be about to expire, so it is written again.
         self._written: set[str] = set()
 
@@ -76,7 +74,7 @@ class Store:
         StorageError
             `StoreTooNew`, `StoreInvalid`, or why the place cannot be read.
         """
-        content = self._read(FORMAT)
+        content = self.backing.read(FORMAT, MANIFEST_BYTES)
         if content is None:
             if not make:
                 raise StorageError("StoreInvalid", f"there is no store in {self.backing.where}; check the name")
@@ -98,9 +96,7 @@ class Store:
         sha256 = file.sha256()
         name = f"{VOLUMES}{sha256}{file.suffix}"
         if name not in self._written:
-            with self.traffic.counting(self.traffic.written) as amount:
-                self.backing.write(name, file, sha256)
-                amount.bytes = file.size
+            self.backing.write(name, file, sha256)
             self._written.add(name)
         return VolumePart(
             file=name,
@@ -129,9 +125,7 @@ class Store:
     def read_file(self, part: VolumePart) -> bytearray:
         """A stored volume's file, checked."""
         for _ in range(2):  # a bit may have flipped on the way rather than in the store
-            with self.traffic.counting(self.traffic.read) as amount:
-                found = self.backing.read_hashed(part.file, part.bytes)
-                amount.bytes = len(found[0]) if found is not None else 0
+            found = self.backing.read_hashed(part.file, part.bytes)
             if found is None or len(found[0]) != part.bytes:
                 break
             if found[1] == part.sha256:
@@ -155,7 +149,7 @@ class Store:
         StorageError
             `StoreTooNew`.
         """
-        content = self._read(stage_name(address.parts["stage"], address.key))
+        content = self.backing.read(stage_name(address.parts["stage"], address.key), MANIFEST_BYTES)
         if content is None:
             return None
         manifest = parsed_stage(content)
@@ -187,22 +181,13 @@ class Store:
         DamagedError
             It is not what its name says.
         """
-        content = self._read(name)
+        content = self.backing.read(name, MANIFEST_BYTES)
         if content is None or hashlib.sha256(content).hexdigest() != name.rpartition("/")[2].removesuffix(".json"):
             raise DamagedError("a run's manifest is gone or has changed")
         return _parsed(RunManifest, content)
 
     def _write(self, name: str, content: bytes) -> None:
-        with self.traffic.counting(self.traffic.written) as amount:
-            self.backing.write(name, Whole(content), hashlib.sha256(content).hexdigest())
-            amount.bytes = len(content)
-
-    def _read(self, name: str) -> bytes | None:
-        """A manifest."""
-        with self.traffic.counting(self.traffic.read) as amount:
-            content = self.backing.read(name, MANIFEST_BYTES)
-            amount.bytes = len(content or b"")
-        return content
+        self.backing.write(name, Whole(content), hashlib.sha256(content).hexdigest())
 
 
 def stage_name(stage: str, key: str) -> str:
