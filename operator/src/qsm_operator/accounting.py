@@ -13,6 +13,7 @@ from qsm_operator.backends import FALLBACK_REASONS
 from qsm_operator.conditions import SUCCEEDED, Type, find
 from qsm_operator.decisions import Decision
 from qsm_operator.metrics import Metrics
+from qsm_operator.metrics.labels import KEPT_STAGES
 from qsm_operator.report import Report
 from qsm_operator.resources import QSMJob
 from qsm_operator.times import moment
@@ -109,7 +110,7 @@ def _count_store(metrics: Metrics, report: Report) -> None:
     for stage in cached:
         metrics.interim.stages.labels(stage, "cached").inc()
     for entry in report.stage_seconds:
-        if entry["stage"] not in cached:
+        if entry["stage"] in KEPT_STAGES and entry["stage"] not in cached:
             metrics.interim.stages.labels(entry["stage"], "computed").inc()
     if report.reason.startswith(STORE_REASONS):
         metrics.interim.errors.labels(report.reason).inc()

@@ -16,7 +16,7 @@ from qsm_operator.conditions import Active, Failure, Interruption
 from qsm_operator.measuring import measure_jobs
 from qsm_operator.metrics import IntakeMetrics, Metrics
 from qsm_operator.metrics.intake import IGNORED
-from qsm_operator.metrics.labels import LABELS, STAGES
+from qsm_operator.metrics.labels import KEPT_STAGES, LABELS, STAGES
 from qsm_operator.metrics.table import markdown
 from qsm_operator.store import Store
 
@@ -41,7 +41,7 @@ def fill(metrics, scanners, pipelines, destinations):
         metrics.delivery.finished.labels(destination, result).inc()
         metrics.delivery.instances.labels(destination).inc()
         metrics.delivery.commitment.labels(destination, "Confirmed").inc()
-    for stage, result in product(STAGES, ("cached", "computed")):
+    for stage, result in product(KEPT_STAGES, ("cached", "computed")):
         metrics.interim.stages.labels(stage, result).inc()
     for verb, resource, code in product(
         ("GET", "PATCH", "POST", "DELETE"), ("qsmjobs", "jobs", "pods"), ("200", "409")

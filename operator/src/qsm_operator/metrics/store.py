@@ -18,7 +18,7 @@ class Interim:
             "Stages that were asked for; result is cached (taken from interim data) or computed.",
             "stage",
             "result",
-            most=30,
+            most=14,
         )
         self.errors = declare.counter(
             "qsm_store_errors_total",

@@ -219,6 +219,7 @@ def test_another_job_takes_the_result_to_every_kind_of_place(loop, no_computing)
     assert code == 0, report
     assert [one["state"] for one in report["deliveries"]] == ["Delivered"] * 5
     assert any(one.startswith("ResultReused") for one in report["warnings"])
+    assert list(report["stageSeconds"]) == ["keep", "deliver"], "the first job has told what the map cost"
     assert instances(loop.pacs) == 2 * SLICES
     full = json.loads((folder / "report.json").read_text())
     for one in full["outputs"]:
