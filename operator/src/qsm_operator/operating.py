@@ -19,6 +19,7 @@ from qsm_operator.metrics import Metrics
 from qsm_operator.settings import Settings
 from qsm_operator.store import KINDS, Store, age
 from qsm_operator.telling import Telling
+from qsm_operator.tracing import OFF, Tracing
 from qsm_operator.workqueue import Key, WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ _FINISH_SECONDS, _TELLING_SECONDS = 20.0, 4.0
 class Operating:
     """Everything that runs between start and end."""
 
-    def __init__(self, settings: Settings, cluster: Cluster, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, cluster: Cluster, metrics: Metrics, tracing: Tracing = OFF) -> None:
         self.settings, self.cluster, self.metrics = settings, cluster, metrics
         self.store = Store()
         self.queue = WorkQueue(time.monotonic)
@@ -59,6 +60,7 @@ class Operating:
             self.logs,
             self.telling.tell,
             lambda: datetime.now(UTC),
+            tracing,
         )
         self.is_ready = False
         self.stands_by = False
