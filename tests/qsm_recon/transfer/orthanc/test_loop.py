@@ -14,6 +14,7 @@ from pathlib import Path
 import pydicom
 import pytest
 import yaml
+from canaries_for_tests import infest
 from orthanc_for_tests import DICOM_WEB_PLUGIN, PASSWORD, USER, OrthancServer, free_port, require
 
 from qsm_recon import job
@@ -50,6 +51,7 @@ def scan(vendor_folder, tmp_path_factory):
         ds = pydicom.dcmread(path)
         for keyword, value in CANARIES.items():
             setattr(ds, keyword, value)
+        infest(ds)
         ds.save_as(path)
     return folder
 
