@@ -14,7 +14,7 @@ from qsm_operator.asking import ApiError
 from qsm_operator.cluster import Cluster, owned_selector
 from qsm_operator.controller import Controller
 from qsm_operator.log_reading import LogReading
-from qsm_operator.measuring import measure_jobs
+from qsm_operator.measuring import expect_ends, measure_jobs
 from qsm_operator.metrics import Metrics
 from qsm_operator.settings import Settings
 from qsm_operator.store import KINDS, Store, age
@@ -201,6 +201,7 @@ class Operating:
         self.metrics.queue_oldest.set(self.queue.oldest_seconds)
         self.metrics.turns_waiting.set(self.turns.waiting)
         measure_jobs(self.metrics, self.store, datetime.now(UTC))
+        expect_ends(self.metrics, self.store)
         for measure in self.measures:
             measure()
 
