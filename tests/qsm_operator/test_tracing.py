@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 import time
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -157,6 +158,9 @@ class Line:
     def __init__(self):
         self.spans = []
 
+    def samples(self, _trace_id):
+        return True
+
     def send(self, span):
         self.spans.append(span)
 
@@ -182,10 +186,26 @@ def test_what_is_no_trace_context_is_none(text):
     assert read_traceparent(text) is None
 
 
-def test_a_context_that_is_not_sampled_is_passed_on_so(there, environment):
+def test_a_context_that_is_not_sampled_is_passed_on_so():
     parent = read_traceparent("00-" + "a" * 32 + "-1234567812345678-00")
     assert of_job("u", parent).traceparent.endswith("-00")
     assert of_job("u", None).is_sampled
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [("0", 0, 0), ("1", 40, 40), ("0.5", 5, 35)])
+def test_a_trace_is_told_as_a_whole_or_not_at_all(world, there, environment, monkeypatch, share, least, most):
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", share)
+    intake, operator = (tracing_from(environment, f"qsm-{name}", "0.1.0") for name in ("intake", "operator"))
+    for _ in range(40):
+        life = world()
+        from_intake(life, intake)
+        live(life, operator, json.dumps(REPORT))
+    asyncio.run(intake.close())
+    asyncio.run(operator.close())
+    traces = Counter(span["trace"] for span in there.spans)
+    assert least <= len(traces) <= most
+    assert set(traces.values()) <= {4 + 3 + len(STAGES)}
 
 
 @pytest.mark.parametrize("trouble", ["answers 503", "is silent", "is not there"])

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from qsm_operator.traces import Span, TraceContext, below, new_trace
+from qsm_operator.traces import Span, TraceContext, below
 from qsm_operator.tracing import OFF, Tracing
 
 _REMEMBERED = 10_000
@@ -46,7 +46,7 @@ class HintTraces:
         if not self.tracing.is_on:
             return None
         moments = [self._hinted[connection, one] for one in series_ids if (connection, one) in self._hinted]
-        return OrderTrace(new_trace(), self.now(), tuple(sorted(moments)))
+        return OrderTrace(self.tracing.begin(), self.now(), tuple(sorted(moments)))
 
     def end(self, order: OrderTrace, connection: str, acquisition: str, jobs: int) -> None:
         """They are made: tell how it came to that. `acquisition` is its hash, as in labels and logs."""

@@ -13,6 +13,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags
 
 from qsm_operator.traces import Span, TraceContext
@@ -28,11 +29,15 @@ class Sender:
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("qsm_operator", version)
 
+    def samples(self, trace_id: str) -> bool:
+        """Whether a trace of this identifier is wanted, by OTEL_TRACES_SAMPLER."""
+        return self._provider.sampler.should_sample(None, int(trace_id, 16), "").decision is Decision.RECORD_AND_SAMPLE
+
     def send(self, span: Span) -> None:
         """Put it into the line of what is sent."""
         self._ids.context = span.context
         told = self._tracer.start_span(
-            span.name, _parent(span), attributes=dict(span.attributes), start_time=_nanoseconds(span.begin)
+            span.name, self._parent(span), attributes=dict(span.attributes), start_time=_nanoseconds(span.begin)
         )
         for name, attributes in span.events:
             told.add_event(name, dict(attributes), _nanoseconds(span.end))
@@ -43,6 +48,14 @@ class Sender:
     def close(self) -> None:
         """Send what waits. May take as long as the collector does."""
         self._provider.shutdown()
+
+    def _parent(self, span: Span) -> Context:
+        if not span.parent_id:
+            return trace.set_span_in_context(trace.INVALID_SPAN, Context())
+        ids = int(span.context.trace_id, 16), int(span.parent_id, 16)
+        flags = TraceFlags(int(span.context.is_sampled and self.samples(span.context.trace_id)))
+        parent = SpanContext(*ids, is_remote=True, trace_flags=flags)
+        return trace.set_span_in_context(NonRecordingSpan(parent), Context())
 
 
 class _Given(IdGenerator):
@@ -55,14 +68,6 @@ class _Given(IdGenerator):
 
     def generate_trace_id(self) -> int:
         return int(self.context.trace_id, 16)
-
-
-def _parent(span: Span) -> Context:
-    if not span.parent_id:
-        return trace.set_span_in_context(trace.INVALID_SPAN, Context())
-    ids = int(span.context.trace_id, 16), int(span.parent_id, 16)
-    flags = TraceFlags(int(span.context.is_sampled))
-    return trace.set_span_in_context(NonRecordingSpan(SpanContext(*ids, is_remote=True, trace_flags=flags)), Context())
 
 
 def _nanoseconds(moment: datetime) -> int:

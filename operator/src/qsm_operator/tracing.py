@@ -5,10 +5,11 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 from qsm_operator.settings import SettingsError
-from qsm_operator.traces import Span
+from qsm_operator.traces import Span, TraceContext, new_trace
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 class Sends(Protocol):
     """Takes spans; `send` never waits."""
+
+    def samples(self, trace_id: str) -> bool:
+        """Whether a trace of this identifier is wanted."""
 
     def send(self, span: Span) -> None:
         """Put it into the line."""
@@ -38,6 +42,11 @@ class Tracing:
     def is_on(self) -> bool:
         """Whether anybody wants spans."""
         return self._sender is not None
+
+    def begin(self) -> TraceContext:
+        """The first span of a new trace; not sampled where it is not wanted."""
+        made = new_trace()
+        return replace(made, is_sampled=self._sender is not None and self._sender.samples(made.trace_id))
 
     def tell(self, spans: Iterable[Span]) -> None:
         """Have spans sent some time soon."""
