@@ -201,11 +201,12 @@ class World:
         job = self.open_job
         if report is None:
             report = GOOD_REPORT if code == 0 else ""
+        running = [one["state"].get("running") or {} for one in pod["status"].get("containerStatuses", [])]
         ended = {
             "exitCode": code,
             "reason": reason or ("Completed" if code == 0 else "Error"),
             "message": report,
-            "startedAt": stamp(self.now),
+            "startedAt": running[0].get("startedAt", stamp(self.now)) if running else stamp(self.now),
             "finishedAt": stamp(self.now),
         }
         pod["status"] = {

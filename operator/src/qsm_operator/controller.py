@@ -20,7 +20,9 @@ from qsm_operator.reconcile import reconcile
 from qsm_operator.report import cleaned
 from qsm_operator.resources import CPU, QSMJob
 from qsm_operator.settings import Settings
+from qsm_operator.spans import spans_of
 from qsm_operator.store import Store
+from qsm_operator.tracing import OFF, Tracing
 from qsm_operator.workqueue import Key, WorkQueue
 
 _MINOR_SECONDS = 15
@@ -57,8 +59,9 @@ class Controller:
         logs: LogReading,
         tell: Callable[[QSMJob, Event, datetime], None],
         now: Callable[[], datetime],
+        tracing: Tracing = OFF,
     ) -> None:
-        self._logs, self._tell = logs, tell
+        self._logs, self._tell, self._tracing = logs, tell, tracing
         self._settings, self._cluster, self._store = settings, cluster, store
         self._queue, self._turns, self._metrics, self._now = queue, turns, metrics, now
         self._trouble: dict[Key, Trouble] = {}
@@ -101,6 +104,8 @@ class Controller:
         """Log and count what was just written: at once, for nobody tells it again when what comes next fails."""
         log_changes(before, decision, facts.now)
         count_changes(self._metrics, before, decision, facts.now)
+        if self._tracing.is_on:
+            self._tracing.tell(spans_of(before, decision, facts.pods, facts.now))
         if is_finished(decision.status.get("conditions") or []):
             self._trouble.pop((before.namespace, before.name), None)
             self._written.pop((before.namespace, before.name), None)
