@@ -96,7 +96,7 @@ sync: setup ## rewrite the documents that are generated from code (a test compar
 	$(BIN)/python tools/sync_chart.py
 
 lock: setup ## renew the hash-pinned requirements from the .in files
-	@for name in recon-cpu recon-gpu operator image-build dev; do \
+	@for name in recon-cpu recon-gpu operator image-build dev go; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header requirements/$$name.in -o requirements/$$name.txt; done
 

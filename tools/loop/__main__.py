@@ -18,7 +18,6 @@ from tools.loop.places import ROOT, Places
 from tools.loop.running import DemoError
 from tools.loop.site import Site, check_programs
 
-
 STEPS: dict[str, float] = {}
 """Seconds of each step, in their order."""
 

@@ -101,8 +101,7 @@ class GivenCluster:
         try:
             call(self.program("helm"), "version")
             self.kubectl("get", "--raw", "/readyz")
-            if not self.node:
-                raise DemoError("no node of this cluster tells an InternalIP")
+            print(f" its node {self.node}, this machine {self.host}", end="", flush=True)
             if not os.environ.get("QSM_DEMO_REGISTRY"):
                 self._doors()
         except DemoError:
@@ -121,7 +120,13 @@ class GivenCluster:
 
     @cached_property
     def node(self) -> str:
-        """Address at which this machine reaches the ports of Services."""
+        """Address at which this machine reaches the ports of Services.
+
+        Raises
+        ------
+        DemoError
+            No node tells one.
+        """
         addresses = [
             address["address"]
             for node in self._get("nodes")["items"]
@@ -129,7 +134,9 @@ class GivenCluster:
             for address in node["status"]["addresses"]
             if address["type"] == "InternalIP" and ":" not in address["address"]
         ]
-        return addresses[0] if addresses else ""
+        if not addresses:
+            raise DemoError("no node of this cluster is ready for pods and tells an InternalIP")
+        return addresses[0]
 
     @property
     def kubeconfig(self) -> str:
@@ -184,7 +191,7 @@ class GivenCluster:
         self.kubectl("label", "namespace", self.namespace, f"{_MARK}=true", "--overwrite")
 
     def bring_kinds(self) -> None:
-        """The custom resources; those of another installation stay as they are, and the chart says if they do not fit."""
+        """The custom resources; those of another installation stay, and the chart says if they do not fit."""
         there = self._get("customresourcedefinitions")["items"]
         if any(item["metadata"]["name"] == f"{_KINDS[0]}.qsm-operator.io" for item in there):
             if not self._kinds_are_ours.exists():
