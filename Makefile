@@ -81,8 +81,12 @@ bench-intake: setup ## from Orthanc's event to the QSMJob; 1,000 acquisitions in
 try: setup ## a simulated scan (or DICOM=folder) becomes a map, with a picture; no cluster (a minute)
 	@tools/try "$(BIN)" "$(DICOM)"
 
-demo: setup tools ## the whole loop: scanner, Orthanc, Kubernetes, PACS; one scan (or DICOM=folder) comes back as a map
+demo: setup tools ## the whole loop: scanner, Orthanc, Kubernetes (or KUBECONFIG), PACS; a scan (or DICOM=folder) comes back as a map
 	@tools/demo "$(BIN)" "$(DICOM)"
+
+.PHONY: bench-demo
+bench-demo: setup tools ## how long the demo takes, and the way of a scan through it -> docs/demo-figures.md (ARGS=--cold: a first run)
+	$(BIN)/python -m benchmarks.demo $(ARGS)
 
 demo-down: ## end the demo, leave nothing behind
 	@$(BIN)/python -m tools.loop down
