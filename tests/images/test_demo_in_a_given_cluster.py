@@ -1,4 +1,4 @@
-"""`make demo` with KUBECONFIG: in a cluster that somebody else started, of which only kubectl, helm and `ctr` are used."""
+"""`make demo` with KUBECONFIG: in a cluster that somebody else started, by kubectl, helm and `ctr` alone."""
 
 import json
 import os

@@ -58,9 +58,6 @@ class OwnCluster:
         """Images into the node; name with digest of each."""
         return {name: self._verb("import", archive).strip() for name, archive in archives.items()}
 
-    def claim_namespace(self) -> None:
-        """Nobody else is here."""
-
     def bring_kinds(self) -> None:
         """The custom resources, before the objects of these kinds: one `helm upgrade --install` is enough then."""
         _apply_kinds(self)
@@ -104,6 +101,7 @@ class GivenCluster:
             print(f" its node {self.node}, this machine {self.host}", end="", flush=True)
             if not os.environ.get("QSM_DEMO_REGISTRY"):
                 self._doors()
+            self._claim_namespace()
         except DemoError:
             self._pinned.unlink()
             raise
@@ -175,14 +173,7 @@ class GivenCluster:
     def _doors(self) -> list[list[str]]:
         return images.doors_of_nodes(self.kubectl("config", "current-context").strip(), self._get("nodes")["items"])
 
-    def claim_namespace(self) -> None:
-        """Mark the namespace as ours.
-
-        Raises
-        ------
-        DemoError
-            It is there and is not.
-        """
+    def _claim_namespace(self) -> None:
         there = self._get("namespaces", "--field-selector", f"metadata.name={self.namespace}")["items"]
         if there and _MARK not in there[0]["metadata"].get("labels", {}):
             raise DemoError(f"namespace {self.namespace} is there already, and the demo did not make it")

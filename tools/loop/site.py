@@ -79,7 +79,6 @@ class Site:
 
     def install(self, references: dict[str, str]) -> None:
         """Namespace, connection Secrets, chart."""
-        self.cluster.claim_namespace()
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         metadata = {"name": self.cluster.namespace, "labels": labels}
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
