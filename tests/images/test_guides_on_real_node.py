@@ -4,7 +4,6 @@ Only what a reader fills in is filled in: registry, digests, addresses. tests/gu
 """
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -21,7 +20,10 @@ pytestmark = pytest.mark.cluster
 
 NAMESPACE = "qsm"
 """The guides' own word."""
-INSTALL, TEST, CONNECT, REMOVE, REMOVE_ALL = blocks("docs/install.md", "sh")
+INSTALL, TEST, SECRET, CONNECT, REMOVE, REMOVE_ALL = blocks("docs/install.md", "sh")
+SITE, WITH_INTAKE = blocks("docs/install.md", "yaml")
+UPGRADE, NEW_PIPELINES = blocks("docs/howto/upgrade.md", "sh")
+(CHANGED,) = blocks("docs/howto/upgrade.md", "yaml")
 
 
 class Reader:
@@ -60,12 +62,26 @@ class Reader:
 
     def writes_values(self):
         """values-site.yaml of the guide, with the digests."""
-        (block,) = blocks("docs/install.md", "yaml")
-        text = block.text.replace("registry.hospital.example/qsm", "localhost")
+        text = SITE.text.replace("registry.hospital.example/qsm", "localhost")
         for name in ("qsm-operator", "qsm-recon"):
             text = text.replace("sha256:...", self.digests[name], 1)
         assert "..." not in text
         (self.folder / "values-site.yaml").write_text(text)
+
+    def changes_values(self, block):
+        """As an editor would: each key of the block into values-site.yaml."""
+
+        def merge(into, what):
+            for key, value in what.items():
+                if isinstance(value, dict) and isinstance(into.get(key), dict):
+                    merge(into[key], value)
+                else:
+                    into[key] = value
+            return into
+
+        file = self.folder / "values-site.yaml"
+        changed = yaml.safe_load(block.text.replace("sha256:...", f"sha256:{'2' * 64}"))
+        file.write_text(yaml.safe_dump(merge(yaml.safe_load(file.read_text()), changed)))
 
     def get(self, *what):
         return self.kubernetes.get("-n", NAMESPACE, *what)
@@ -152,10 +168,9 @@ def test_a_scan_through_orthanc(reader, installed, orthanc, tmp_path, figures):
     route["spec"]["pipelines"] = [{"name": "fast-v1"}]
     (reader.folder / "my-route.yaml").write_text(yaml.safe_dump(route))
     reader.words |= {"https://orthanc.hospital.example:8042": orthanc.url, "username=qsm": f"username={USER}"}
-    # This Orthanc listens at a port of its own, which is for the policies to know.
-    upgrade = f" --set intake.enabled=true --set 'networkPolicy.orthanc.ports={{{orthanc.http_port}}}'"
-    assert " --set intake.enabled=true" in CONNECT.text
-    said = reader.types(CONNECT.text.replace(" --set intake.enabled=true", upgrade))
+    reader.types(SECRET.text)
+    reader.changes_values(WITH_INTAKE)
+    said = reader.types(CONNECT.text)
     assert "MISSING" not in said
     reader.types("kubectl -n qsm rollout status deployment/qsm-intake --timeout=90s")
     recon = [sys.executable, "-m", "qsm_recon", "simulate", "--protocol", "tiny", "--quiet", "-o", str(tmp_path / "s")]
@@ -202,15 +217,16 @@ def test_what_would_be_pulled(reader):
 
 
 def test_the_upgrade(reader, installed):
-    upgrade, new_image = blocks("docs/howto/upgrade.md", "sh")
-    lines = [
-        line for line in upgrade.text.splitlines() if not line.startswith("helm diff")
-    ]  # a plug-in, where there is one
-    before = json.dumps(sorted(item["metadata"]["uid"] for item in reader.get("qsmpipelines")["items"]))
-    reader.types("\n".join(lines))
-    assert json.dumps(sorted(item["metadata"]["uid"] for item in reader.get("qsmpipelines")["items"])) == before
-    reader.types(new_image.text.replace("sha256:...", f"sha256:{'2' * 64}"))
+    lines = [line for line in UPGRADE.text.splitlines() if not line.startswith("helm diff")]  # a plug-in
+    assert len(lines) == 1
+    before = {item["metadata"]["uid"] for item in reader.get("qsmpipelines")["items"]}
+    reader.types(lines[0])
+    assert {item["metadata"]["uid"] for item in reader.get("qsmpipelines")["items"]} == before
+    kept = (reader.folder / "values-site.yaml").read_text()
+    reader.changes_values(CHANGED)
+    reader.types(NEW_PIPELINES.text)
     assert {"medi0-v1", "medi0-v1-r2"} <= {item["metadata"]["name"] for item in reader.get("qsmpipelines")["items"]}
+    (reader.folder / "values-site.yaml").write_text(kept)
     reader.types("helm rollback qsm -n qsm")
     reader.types("kubectl -n qsm rollout status deployment/qsm-operator --timeout=90s")
 
