@@ -195,6 +195,11 @@ class GivenCluster:
         """Our namespace goes, and the kinds if the demo brought them and nobody else uses them by now."""
         if not self._pinned.exists():
             return
+        try:
+            self.kubectl("get", "--raw", "/readyz", "--request-timeout=20s")
+        except DemoError:
+            print(f"   the cluster does not answer; if it still exists, namespace {self.namespace} stays in it")
+            return
         mine = self._get("namespaces", "-l", _MARK)["items"]
         if mine:
             if self._kinds_there():
