@@ -126,14 +126,14 @@ class GivenCluster:
             No node tells one.
         """
         addresses = [
-            address["address"]
+            str(address["address"])
             for node in self._get("nodes")["items"]
-            if not node["spec"].get("unschedulable")
+            if not node["spec"].get("unschedulable") and not node["spec"].get("taints")
             for address in node["status"]["addresses"]
-            if address["type"] == "InternalIP" and ":" not in address["address"]
+            if address["type"] == "InternalIP" and "." in address["address"]
         ]
         if not addresses:
-            raise DemoError("no node of this cluster is ready for pods and tells an InternalIP")
+            raise DemoError("no node of this cluster takes pods without a toleration and tells an InternalIP (IPv4)")
         return addresses[0]
 
     @property

@@ -59,7 +59,11 @@ class Site:
         script = ROOT / "tests/servers" / ("ceph" if server == "ceph/" else "minio/minio")
         call(script, "up", f"{self.places.state}-s3", environment=self._store_environment())
         client = Minio(
-            f"{self.cluster.host}:{self.places.port('s3')}", *S3_USER.values(), secure=False, region="us-east-1"
+            f"{self.cluster.host}:{self.places.port('s3')}",
+            access_key=S3_USER["AWS_ACCESS_KEY_ID"],
+            secret_key=S3_USER["AWS_SECRET_ACCESS_KEY"],
+            secure=False,
+            region="us-east-1",
         )
         running.until("the object store takes a bucket", 60, lambda: _has_bucket(client))
 
@@ -87,7 +91,7 @@ class Site:
         self.cluster.bring_kinds()
         values = self.places.state / "values.yaml"
         values.write_text(yaml.safe_dump(self._values(references)))
-        command = ["upgrade", "--install", "qsm", ROOT / "charts/qsm-operator", "-n", self.cluster.namespace]
+        command = ["upgrade", "--install", "qsm", str(ROOT / "charts/qsm-operator"), "-n", self.cluster.namespace]
         call(self.cluster.program("helm"), *command, "-f", values, "--kubeconfig", self.cluster.kubeconfig)
         for name in ("qsm-operator", "qsm-intake"):
             self.kubectl("rollout", "status", f"deployment/{name}", f"--timeout={ROLLOUT_SECONDS}s")

@@ -49,7 +49,7 @@ def send(site: Site, images: list[Path]) -> None:
         The server did not take them.
     """
     port = site.places.port("orthanc-dicom")
-    command = ["storescu", "-aet", "SCANNER", "-aec", "ORTHANC", site.places.host, str(port), *map(str, images)]
+    command = ["storescu", "-aet", "SCANNER", "-aec", "ORTHANC", site.cluster.host, str(port), *map(str, images)]
     # Debian's dcmtk sends small images several times faster with this.
     environment = {**os.environ, "TCP_NODELAY": "1"}
     sent = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -87,7 +87,9 @@ class Story:
         """
         end = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < end:
-            new = {name: job for name, job in self._jobs().items() if name not in self._known_jobs}
+            new: dict[str, dict[str, Any]] = {
+                name: job for name, job in self._jobs().items() if name not in self._known_jobs
+            }
             if not new:
                 self._tell_states()
             seen = time.time()
