@@ -15,9 +15,7 @@ from benchmarks.operator.ground import log_file
 
 PORT = 26499
 _TICKS = os.sysconf("SC_CLK_TCK")
-_WRITE = re.compile(
-    r'qsm_kube_requests_total\{code="(\w+)",resource="(\w+)",verb="(PATCH|POST|DELETE)"\} ([0-9.e+]+)'
-)
+_WRITE = re.compile(r'qsm_kube_requests_total\{code="(\w+)",resource="(\w+)",verb="(PATCH|POST|DELETE)"\} ([0-9.e+]+)')
 
 
 class Process:
