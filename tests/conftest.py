@@ -1,9 +1,11 @@
-"""What all tests share: where the real scanner data is, and the array kinds to run on."""
+"""What all tests share: where the real scanner data is, and the guard that nobody's name gets into a log."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from canaries_for_tests import check_logs
 
 
 def _find_shared_data() -> Path | None:
@@ -24,3 +26,10 @@ def shared_data() -> Path:
     if folder is None or not folder.is_dir():
         pytest.skip("real scanner data is not here (shared/data beside the checkout, or QSM_TEST_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_canary_in_any_log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """At the end of the session: no log of any program that any test started has patient data in it."""
+    yield
+    check_logs(tmp_path_factory.getbasetemp())

@@ -515,6 +515,42 @@ def test_alerts_dashboards_and_scripts_are_handed_on_untouched(tmp_path):
     assert one(documents, "ConfigMap", "qsm-orthanc-plugin")["data"]["qsm_hint.py"] == script
 
 
+@pytest.mark.parametrize(
+    ("said", "prefix"),
+    [
+        ("", "docs/runbooks"),
+        ("https://git.example/qsm/docs/runbooks", "https://git.example/qsm/docs/runbooks"),
+        ("https://wiki.example/x?page=qsm:&y=1/", "https://wiki.example/x?page=qsm:&y=1"),
+    ],
+)
+def test_alerts_and_panels_link_to_the_runbooks_of_the_site(said, prefix):
+    documents = rendered(
+        *WITH_INTAKE,
+        *("--set", "monitoring.prometheusRule.enabled=true,monitoring.dashboards.enabled=true"),
+        *("--set-string", f"monitoring.runbookUrlPrefix={said}"),
+    )
+    alerts = [
+        rule
+        for document in of_kind(documents, "PrometheusRule")
+        for group in document["spec"]["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+    assert len(alerts) > 20
+    for rule in alerts:
+        assert rule["annotations"]["runbook_url"] == f"{prefix}/{rule['alert']}.md"
+    boards = [
+        json.loads(text)
+        for d in of_kind(documents, "ConfigMap")
+        if "-dashboard-" in d["metadata"]["name"]
+        for text in d["data"].values()
+    ]
+    assert len(boards) == 5
+    for board in boards:
+        (box,) = [one for one in board["templating"]["list"] if one["name"] == "runbooks"]
+        assert box["query"] == prefix
+
+
 def test_extra_objects_may_use_the_release(documents):
     names = {d["metadata"]["name"] for d in of_kind(rendered(*EVERYTHING_ON), "ConfigMap")}
     assert {"qsm-extra", "qsm-extra-text"} <= names

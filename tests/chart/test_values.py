@@ -65,6 +65,7 @@ def test_every_value_is_in_the_schema_with_a_type():
         ("operator.image.tag=latest", "/operator/image/tag"),
         ("pipelines.nameSuffix=2", "/pipelines/nameSuffix"),
         ("pipelines.interimData.uri=http://x", "/pipelines/interimData/uri"),
+        ("monitoring.runbookUrlPrefix=wiki", "/monitoring/runbookUrlPrefix"),
         ("networkPolicy.apiServer.cidrs={10.0.0.1}", "/networkPolicy/apiServer/cidrs/0"),
     ],
 )

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from canaries_for_tests import check
 
 _HERE = Path(__file__).resolve().parent
 _CLUSTER = _HERE / "cluster"
@@ -75,8 +76,19 @@ class Kubernetes:
         self.kubectl("create", "-f", "-", document=namespace)
         try:
             yield name
+            self.check_for_canaries(name)
         finally:
             self.try_kubectl("delete", "namespace", name, "--wait=false")
+
+    def check_for_canaries(self, namespace: str) -> None:
+        """Nothing that a test leaves in a namespace has patient data in it: no object, no Event, no log of a pod."""
+        # Secrets are what tests put there themselves; nobody else writes any.
+        kinds = "qsmjobs,qsmroutes,qsmpipelines,jobs,pods,events,configmaps,leases,services,deployments"
+        found = self.try_kubectl("-n", namespace, "get", kinds, "-o", "json")
+        check(found.stdout, f"objects in {namespace}")
+        for pod in self.try_kubectl("-n", namespace, "get", "pods", "-o", "name").stdout.split():
+            logs = self.try_kubectl("-n", namespace, "logs", pod, "--all-containers", "--tail=-1")
+            check(logs.stdout, f"log of {pod} in {namespace}")
 
     @contextmanager
     def custom_resources(self) -> Iterator[None]:

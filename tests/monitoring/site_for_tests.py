@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from qsm_operator.metrics import IntakeMetrics, Metrics
-from qsm_operator.metrics.labels import STAGES
+from qsm_operator.metrics.labels import KEPT_STAGES, STAGES
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 SCANNERS = ("siemens Prisma #7c1e", "ge Signa Premier #02fa", "philips Ingenia Elition X #91b3")
@@ -143,6 +143,7 @@ class Site:
         for stage in STAGES:
             share = 0.6 if stage == "inversion" else 0.4 / (len(STAGES) - 1)
             metrics.stage_seconds.labels(pipeline, stage, backend).inc(share * seconds)
+        for stage in KEPT_STAGES:
             cached = stage in {"masking", "unwrapping"} and self.random.random() < 0.05
             metrics.interim.stages.labels(stage, "cached" if cached else "computed").inc()
         for direction, amount in (("read", 3e7), ("written", 1.2e9)):

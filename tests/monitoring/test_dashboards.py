@@ -1,7 +1,9 @@
 """Every panel of every dashboard shows something, asked of a real Prometheus full of our own metrics."""
 
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 from prometheus_for_tests import BEGIN, Prometheus, levels
@@ -10,13 +12,11 @@ from site_for_tests import HOUR, MINUTE, Site, replay
 
 from tools.dashboards import PAGES
 from tools.dashboards.__main__ import FOLDER, text_of
+from tools.dashboards.pictures import draw, filled_in, seconds_of, worded
 
 DAYS = 5
 STEP = 3 * MINUTE
 NOW = BEGIN + DAYS * 24 * HOUR - STEP
-
-GRAFANA = {"$__rate_interval": "12m", "$__range": "1d", "$scanner": ".*", "$pipeline": ".*"}
-"""What Grafana puts in place of its own words."""
 
 PANELS = [(page, box) for page in PAGES for _, boxes in page.rows for box in boxes]
 QUERIES = [(page, box, query.expr) for page, box in PANELS for query in box.queries]
@@ -56,8 +56,7 @@ def prometheus(tmp_path_factory):
 def test_no_panel_is_empty_and_no_query_fails(prometheus):
     empty = []
     for page, box, expr in QUERIES:
-        for word, value in GRAFANA.items():
-            expr = expr.replace(word, value)  # noqa: PLW2901 - the query as Grafana sends it
+        expr = filled_in(expr)  # noqa: PLW2901 - the query as Grafana sends it
         if box.kind in {"stat", "bars", "table"}:
             found = prometheus.ask("query", query=expr, time=NOW)["result"]
             values = [sample["value"][1] for sample in found]
@@ -67,6 +66,32 @@ def test_no_panel_is_empty_and_no_query_fails(prometheus):
         if not [value for value in values if value != "NaN"]:
             empty.append(f"{page.title}: {box.title}: {expr}")
     assert empty == []
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.uid)
+def test_a_page_can_be_drawn(prometheus, page, tmp_path):
+    """With QSM_PICTURES set the pictures are kept there: so are those of docs/monitoring.md made."""
+    figure = draw(page, f"http://127.0.0.1:{prometheus.port}", NOW)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == [box.title for _, boxes in page.rows for box in boxes]
+    for axes in figure.axes:
+        assert any(map(len, (axes.lines, axes.patches, axes.texts))), axes.get_title(loc="left")
+    folder = Path(os.environ.get("QSM_PICTURES", tmp_path))
+    figure.savefig(folder / f"{page.uid}.png")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "told"),
+    [(0.953, "percentunit", "95.3 %"), (90, "s", "90 s"), (3600, "s", "60 min"), (7.2e4, "s", "20 h"),
+     (1.25e9, "bytes", "1.25 GB"), (2e6, "Bps", "2 MB/s"), (-12.5, "ppb", "-12.5 ppb"), (7, "short", "7")],
+)  # fmt: skip
+def test_numbers_have_their_units(value, unit, told):
+    assert worded(value, unit) == told
+
+
+def test_every_page_says_how_far_it_looks_back():
+    assert all(seconds_of(page.since) >= 3600 for page in PAGES)
 
 
 @pytest.mark.e2e

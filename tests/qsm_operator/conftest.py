@@ -184,6 +184,13 @@ class World:
             }
         ]
 
+    def pod_waits(self, reason="ContainerCreating", message=""):
+        """A node has it and does not run it."""
+        pod = self.live_pod() or self.pod_appears()
+        pod["spec"]["nodeName"] = "node-1"
+        waiting = {"reason": reason, "message": message}
+        pod["status"] = {"phase": "Pending", "containerStatuses": [{"name": "recon", "state": {"waiting": waiting}}]}
+
     def pod_runs(self):
         pod = self.live_pod() or self.pod_appears()
         if pod is None:
@@ -201,11 +208,12 @@ class World:
         job = self.open_job
         if report is None:
             report = GOOD_REPORT if code == 0 else ""
+        running = [one["state"].get("running") or {} for one in pod["status"].get("containerStatuses", [])]
         ended = {
             "exitCode": code,
             "reason": reason or ("Completed" if code == 0 else "Error"),
             "message": report,
-            "startedAt": stamp(self.now),
+            "startedAt": running[0].get("startedAt", stamp(self.now)) if running else stamp(self.now),
             "finishedAt": stamp(self.now),
         }
         pod["status"] = {

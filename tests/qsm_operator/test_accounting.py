@@ -16,7 +16,7 @@ from qsm_operator.controller import Controller
 from qsm_operator.log_reading import LogReading
 from qsm_operator.metrics import Metrics
 from qsm_operator.reconcile import reconcile
-from qsm_operator.resources import LAST_IMAGE_ANNOTATION, QSMJob
+from qsm_operator.resources import LAST_IMAGE_ANNOTATION, TRACEPARENT_ANNOTATION, QSMJob
 from qsm_operator.settings import Settings
 from qsm_operator.store import Store
 from qsm_operator.times import stamp
@@ -43,10 +43,11 @@ def value(metrics, name, **labels):
     return metrics.registry.get_sample_value(name, labels)
 
 
-def counted_life(world, metrics, **how):
+def counted_life(world, metrics, annotations=None, **how):
     """A life in which each written change is counted, as the controller does it."""
     life = world()
-    life.body["metadata"]["annotations"] = {LAST_IMAGE_ANNOTATION: stamp(life.now - timedelta(seconds=20))}
+    last_image = {LAST_IMAGE_ANNOTATION: stamp(life.now - timedelta(seconds=20))}
+    life.body["metadata"]["annotations"] = last_image | (annotations or {})
     decide = life.look
 
     def look(**_):
@@ -92,6 +93,17 @@ def test_an_exemplar_leads_from_the_metric_to_the_job(world):
     counted_life(world, metrics, report=json.dumps(REPORT))
     assert b'# {namespace="mri",qsmjob="scan"}' in openmetrics(metrics.registry)
     assert b"qsmjob" not in generate_latest(metrics.registry)
+
+
+def test_an_exemplar_is_never_longer_than_allowed_and_the_trace_comes_first(world):
+    metrics, life = Metrics(), world()
+    life.body["metadata"] |= {"name": "q" * 52, "namespace": "n" * 63}
+    counted_life(lambda: life, metrics, report=json.dumps(REPORT))
+    assert b'# {qsmjob="' + 52 * b"q" + b'"}' in openmetrics(metrics.registry)
+    life = world()
+    trace = f"00-{'ab' * 16}-{'cd' * 8}-01"
+    counted_life(lambda: life, metrics, annotations={TRACEPARENT_ANNOTATION: trace}, report=json.dumps(REPORT))
+    assert b'trace_id="' + 16 * b"ab" + b'"' in openmetrics(metrics.registry)
 
 
 def test_a_bad_end(world):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from pydicom import dcmread
 
+from qsm_operator.metrics.labels import STAGES
 from qsm_recon import job
 from qsm_recon.__main__ import run
 from qsm_recon.recipes import load
@@ -68,6 +69,9 @@ def test_a_request_becomes_a_delivered_result_and_a_report(ask, tmp_path):
         (kind, place, 40) for kind in ("ChiMap", "R2StarMap") for place in ("results", "second")
     }
     assert report["stageSeconds"]["inversion"] > 0
+    without = {"identify", "settle"}  # there is no store
+    assert list(report["stageSeconds"]) == [stage for stage in STAGES if stage not in without]
+    assert "store" not in report
     assert report["metrics"]["mask_volume_ml"] > 500
     assert report["scanner"].startswith("siemens ")
     for place in ("results", "second"):

@@ -4,14 +4,14 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import pydicom
 import pytest
-from pydicom.datadict import DicomDictionary, keyword_dict
+from canaries_for_tests import text_attributes
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -24,25 +24,6 @@ NAMES = {
     "ISO_IR 144": "CANARY^Люкceмбypг",
 }
 DATE, TIME, NUMBER = "19470313", "031415.926535", "271828"
-_STRUCTURAL = {
-    "Manufacturer", "ManufacturerModelName", "SoftwareVersions", "SpecificCharacterSet", "PatientSex",
-    "PatientPosition", "ScanningSequence", "SequenceVariant", "ScanOptions", "ImageType", "Modality",
-    "MRAcquisitionType", "LossyImageCompression", "RescaleType", "PhotometricInterpretation", "EchoPulseSequence",
-    "PatientAge", "SequenceName", "PulseSequenceName",
-}  # fmt: skip
-"""Code words that decide what an image is: nobody's name, and a canary in them would be another test."""
-
-
-def _text_attributes() -> Iterator[tuple[str, str]]:
-    """Every attribute of the standard's patient, study, series, equipment and acquisition groups that holds text."""
-    for keyword, tag in keyword_dict.items():
-        vr, multiplicity = DicomDictionary[tag][0], DicomDictionary[tag][1]
-        if tag >> 16 in {0x0008, 0x0010, 0x0018, 0x0020, 0x0032, 0x0038, 0x0040} and keyword not in _STRUCTURAL:
-            several = {"1"} if vr == "DA" else {"1", "1-n"}
-            if vr in {"DA", "LO", "SH", "LT", "ST", "UT", "PN", "UC"} and multiplicity in several:
-                yield keyword, vr
-
-
 FEW = (
     ("PatientName", "PN"), ("PatientID", "LO"), ("AccessionNumber", "SH"), ("StudyDate", "DA"), ("StudyID", "SH"),
     ("StudyDescription", "LO"), ("SeriesDescription", "LO"), ("ProtocolName", "LO"), ("InstitutionName", "LO"),
@@ -87,7 +68,7 @@ def _place(folder: Path, source: Path, charset: str, attributes: Iterable[tuple[
 @pytest.fixture(params=list(NAMES))
 def infested(request: pytest.FixtureRequest, vendor_folder: Callable[[str], Path], tmp_path: Path) -> Path:
     """Every text attribute, in the one file of an enhanced scan."""
-    return _place(tmp_path / "CANARY^ZOE", vendor_folder("philips-enhanced"), request.param, _text_attributes())
+    return _place(tmp_path / "CANARY^ZOE", vendor_folder("philips-enhanced"), request.param, text_attributes())
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Where intake runs: a namespace of a real Kubernetes, a real Orthanc with the hint script, intake processes."""
 
+import contextlib
 import copy
 import os
 import re
@@ -11,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import yaml
+from canaries_for_tests import check
 from kubernetes_for_tests import EXAMPLES
 from orthanc_for_tests import PYTHON_PLUGIN, OrthancServer, free_port
 from scans_for_tests import write_scan
@@ -113,6 +115,12 @@ class IntakeProcess(Killable):
             if found and all(f'{key}="{value}"' in (found[1] or "") for key, value in labels.items()):
                 total += float(found[2])
         return total
+
+    def check_metrics(self):
+        """Nobody's name is in what Prometheus would read; a replica that is down has nothing to read."""
+        if self.process is not None and self.process.poll() is None:
+            with contextlib.suppress(OSError):
+                check(self.ask("/metrics"), "metrics of intake")
 
 
 class IntakeSite:
@@ -254,6 +262,10 @@ class IntakeSite:
         }
 
     def close(self):
-        for one in (*self.replicas, *self._helpers):
-            one.kill()
-        self.orthanc.kill()
+        try:
+            for one in self.replicas:
+                one.check_metrics()
+        finally:
+            for one in (*self.replicas, *self._helpers):
+                one.kill()
+            self.orthanc.kill()

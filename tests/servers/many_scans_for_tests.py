@@ -12,7 +12,7 @@ class ManyScans:
     """Acquisitions of 3 echoes and 2 slices, magnitude and phase as two series: 12 files of about 1 kB each."""
 
     def __init__(self, folder: Path, *, slices: int = 2, **attributes: object) -> None:
-        paths = write_scan(folder, study=FIRST, slices=slices, **attributes)
+        paths = write_scan(folder, study=FIRST, slices=slices, short=True, **attributes)
         self._contents = [(path.name, path.read_bytes()) for path in paths]
         for path in paths:
             path.unlink()

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from canaries_for_tests import infest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
@@ -14,9 +15,19 @@ def uid(*numbers: int) -> str:
 
 
 def write_scan(
-    folder: Path, *, study: int = 1, echoes: int = 3, slices: int = 4, letters: str = "MP", **attributes: Any
+    folder: Path,
+    *,
+    study: int = 1,
+    echoes: int = 3,
+    slices: int = 4,
+    letters: str = "MP",
+    short: bool = False,
+    **attributes: Any,
 ) -> list[Path]:
-    """A Siemens multi-echo scan: magnitude as series 1, phase as series 2 of a study. Attributes by keyword."""
+    """A Siemens multi-echo scan: magnitude as series 1, phase as series 2 of a study. Attributes by keyword.
+
+    There is a canary in every text of each header, unless it shall be `short`: then in a few.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for series, letter in enumerate("MP", 1):
@@ -28,6 +39,8 @@ def write_scan(
             ds.EchoNumbers = echo + 1
             for keyword, value in attributes.items():
                 setattr(ds, keyword, value)
+            if not short:
+                infest(ds)
             path = folder / f"{study}-{letter}-{number:04d}.dcm"
             ds.save_as(path, enforce_file_format=True)
             paths.append(path)

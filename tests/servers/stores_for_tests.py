@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import urllib3
+from canaries_for_tests import check_bucket
 from minio import Minio
 
 HERE = Path(__file__).parent
@@ -88,7 +89,10 @@ def running(kind: str, **environment: str) -> Iterator[ObjectStore]:
         if done.returncode == LACKING and not required:
             pytest.skip(done.stderr.strip())
         assert done.returncode == 0, done.stderr
-        yield ObjectStore(kind, done.stdout.strip().splitlines()[-1], place)
+        store = ObjectStore(kind, done.stdout.strip().splitlines()[-1], place)
+        yield store
+        for bucket in store.client().list_buckets():
+            check_bucket(store.client(), bucket.name)
     finally:
         subprocess.run([script, "down", place], check=False, env=environment, capture_output=True, timeout=120)
         shutil.rmtree(folder, ignore_errors=True)

@@ -87,3 +87,8 @@ app.kubernetes.io/component: {{ .component }}
 - name: QSM_HINT_CA_FILE
   value: /etc/qsm-hint/ca.crt
 {{- end }}
+
+{{- /* Where the pages of docs/runbooks are read, without a slash at the end. */}}
+{{- define "qsm.runbooks" -}}
+{{- .Values.monitoring.runbookUrlPrefix | default "docs/runbooks" | trimSuffix "/" }}
+{{- end }}

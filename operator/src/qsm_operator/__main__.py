@@ -24,6 +24,7 @@ from qsm_operator.metrics import IntakeMetrics, Metrics
 from qsm_operator.operating import Operating
 from qsm_operator.serving import serve
 from qsm_operator.settings import Settings, SettingsError, read_settings
+from qsm_operator.tracing import tracing_from
 from qsm_operator.transport import HttpTransport
 
 EX_USAGE = 64
@@ -37,11 +38,12 @@ logger = logging.getLogger("qsm_operator")
 async def operate(settings: Settings) -> int:
     """Run until SIGTERM, SIGINT, or the loss of the Lease; the exit code."""
     credentials = find_credentials(os.environ)
+    tracing = tracing_from(os.environ, "qsm-operator", version("qsm-operator"))
     metrics = Metrics()
     metrics.build.labels(version("qsm-operator")).set(1)
     transport = HttpTransport(credentials, settings.request_timeout_seconds)
     cluster = Cluster(transport, metrics.request)
-    work = Operating(settings, cluster, metrics)
+    work = Operating(settings, cluster, metrics, tracing)
     work.measures.append(lambda: metrics.credentials_end(expiries(credentials)))
     server = await serve(work, settings.http_host, settings.http_port) if settings.http_port else None
 
@@ -49,18 +51,20 @@ async def operate(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
 
-    async def begin() -> None:
+    async def begin(watching: Watching) -> None:
         try:
             await work.start()
+            # Not before: kopf lists everything too, and of ten thousand QSMJobs two lists at once are much memory. What
+            # happens in between is in its list.
+            watching.start()
         except Exception:
             ended.set()  # told by `run`
             raise
 
     async def run(lost: asyncio.Event) -> None:
         watching = Watching(work.told, credentials, settings.namespaces)
-        starting = asyncio.create_task(begin())
+        starting = asyncio.create_task(begin(watching))
         waits = [asyncio.create_task(event.wait()) for event in (ended, lost)]
-        watching.start()
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
@@ -87,6 +91,7 @@ async def operate(settings: Settings) -> int:
         if server:
             await server.cleanup()
         await transport.close()
+        await tracing.close()
 
 
 def main() -> None:
@@ -124,10 +129,11 @@ def _run() -> None:
 async def take_in(settings: IntakeSettings) -> None:
     """Run intake until SIGTERM or SIGINT."""
     credentials = find_credentials(os.environ)
+    tracing = tracing_from(os.environ, "qsm-intake", version("qsm-operator"))
     metrics = IntakeMetrics()
     metrics.build.labels(version("qsm-operator")).set(1)
     transport = HttpTransport(credentials, settings.request_timeout_seconds)
-    work = Intaking(settings, Cluster(transport, metrics.request), metrics)
+    work = Intaking(settings, Cluster(transport, metrics.request), metrics, tracing)
     work.measures.append(lambda: metrics.credentials_end(expiries(credentials) | work.expiries()))
     hints = Hints(settings, lambda: work.connections, work.hint, metrics)
     hints.check()
@@ -148,6 +154,7 @@ async def take_in(settings: IntakeSettings) -> None:
             await server.cleanup()
         await work.stop()
         await transport.close()
+        await tracing.close()
 
 
 def _intake() -> None:

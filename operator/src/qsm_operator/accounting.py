@@ -13,6 +13,7 @@ from qsm_operator.backends import FALLBACK_REASONS
 from qsm_operator.conditions import SUCCEEDED, Type, find
 from qsm_operator.decisions import Decision
 from qsm_operator.metrics import Metrics
+from qsm_operator.metrics.labels import KEPT_STAGES
 from qsm_operator.report import Report
 from qsm_operator.resources import QSMJob
 from qsm_operator.times import moment
@@ -26,6 +27,9 @@ _QUALITY = {
     "noise_median_ppb": "noise_ppb",
 }
 """Figure of the report to attribute of `Quality`."""
+
+_EXEMPLAR_LETTERS = 128
+"""Of all names and values of one exemplar together."""
 
 STORE_REASONS = "Store"
 """So begin the reasons of a report that blame the store of interim data, such as StoreFull."""
@@ -42,6 +46,7 @@ def log_changes(before: QSMJob, decision: Decision, now: datetime) -> None:
             "backend": decision.status.get("backend", ""),
             "seconds": round((now - before.created).total_seconds(), 3),
             "reason": event.reason,
+            "trace": before.trace.trace_id if before.trace else "",
         }
         level = logging.WARNING if event.kind == "Warning" else logging.INFO
         logger.log(level, "%s", event.message, extra=fields)
@@ -62,7 +67,7 @@ def count_changes(metrics: Metrics, before: QSMJob, decision: Decision, now: dat
     metrics.finished.labels(pipeline, backend, result, reason).inc()
     if result != SUCCEEDED:
         return
-    exemplar = {"namespace": before.namespace, "qsmjob": before.name}
+    exemplar = _exemplar(before)
     metrics.duration.labels(pipeline, backend).observe(_seconds(before.created, now), exemplar)
     if before.last_image is not None:
         metrics.latency.labels(pipeline).observe(_seconds(before.last_image, now), exemplar)
@@ -109,7 +114,7 @@ def _count_store(metrics: Metrics, report: Report) -> None:
     for stage in cached:
         metrics.interim.stages.labels(stage, "cached").inc()
     for entry in report.stage_seconds:
-        if entry["stage"] not in cached:
+        if entry["stage"] in KEPT_STAGES and entry["stage"] not in cached:
             metrics.interim.stages.labels(entry["stage"], "computed").inc()
     if report.reason.startswith(STORE_REASONS):
         metrics.interim.errors.labels(report.reason).inc()
@@ -121,6 +126,16 @@ def _set_quality(metrics: Metrics, pipeline: str, scanner: str, figures: Mapping
             getattr(metrics.quality, gauge).labels(pipeline, scanner).set(figures[figure])
     if "csf_voxels" in figures:
         metrics.quality.csf_found.labels(pipeline, scanner).set(float(figures["csf_voxels"] > 0))
+
+
+def _exemplar(job: QSMJob) -> dict[str, str]:
+    """What leads from a bucket to a job, its trace first; OpenMetrics allows so many letters in all."""
+    told: dict[str, str] = {}
+    parts = {"trace_id": job.trace.trace_id if job.trace else "", "qsmjob": job.name, "namespace": job.namespace}
+    for name, value in parts.items():
+        if value and sum(map(len, (*told, *told.values(), name, value))) <= _EXEMPLAR_LETTERS:
+            told[name] = value
+    return told
 
 
 def _numbers(entries: Any, key: str, value: str) -> dict[str, float]:

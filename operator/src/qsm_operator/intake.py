@@ -18,6 +18,7 @@ from qsm_acquisition import survey
 from qsm_operator.cluster import Cluster
 from qsm_operator.contents import fingerprint
 from qsm_operator.examinations import Judgement, Seen, Verdict, done, judge, needs_look
+from qsm_operator.hint_traces import HintTraces
 from qsm_operator.intake_marks import (
     CONTENT_NAME,
     MARKER_NAME,
@@ -74,10 +75,11 @@ class Intake:
         settings: IntakeSettings,
         metrics: IntakeMetrics,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        traces: HintTraces | None = None,
     ) -> None:
         self.orthanc = orthanc
         self._routes, self._settings, self._metrics = routes, settings, metrics
-        self._ordering = Ordering(orthanc, cluster, routes, settings, metrics, wall_clock)
+        self._ordering = Ordering(orthanc, cluster, routes, settings, metrics, wall_clock, traces or HintTraces())
         self._stable_as: OrderedDict[str, str] = OrderedDict()
         """Series -> what it looked like when an event told that it is stable."""
         self._locks: dict[str, asyncio.Lock] = {}

@@ -16,6 +16,7 @@ from qsm_operator.cluster import ApiError, Cluster
 from qsm_operator.connections import ConnectionSettingsError, OrthancConnection, orthanc_connections
 from qsm_operator.expiry import file_end
 from qsm_operator.following import Following
+from qsm_operator.hint_traces import HintTraces
 from qsm_operator.intake import Intake, Look
 from qsm_operator.intake_cursor import CursorStore
 from qsm_operator.intake_settings import IntakeSettings
@@ -24,6 +25,7 @@ from qsm_operator.metrics import IntakeMetrics
 from qsm_operator.orthanc import Orthanc, OrthancError
 from qsm_operator.route_book import RouteBook
 from qsm_operator.sources import Source
+from qsm_operator.tracing import OFF, Tracing
 from qsm_operator.workqueue import Backoff, Key, WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -40,8 +42,11 @@ _COMPLAIN_SECONDS = 30.0
 class Intaking:
     """Everything that runs between start and end."""
 
-    def __init__(self, settings: IntakeSettings, cluster: Cluster, metrics: IntakeMetrics) -> None:
+    def __init__(
+        self, settings: IntakeSettings, cluster: Cluster, metrics: IntakeMetrics, tracing: Tracing = OFF
+    ) -> None:
         self.settings, self.cluster, self.metrics = settings, cluster, metrics
+        self._traces = HintTraces(tracing)
         self.queue = WorkQueue(time.monotonic, Backoff(longest_seconds=15.0))
         self.routes = RouteBook(cluster, settings.namespace, time.monotonic)
         identity = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -64,6 +69,7 @@ class Intaking:
 
     def hint(self, connection: str, series_id: str) -> None:
         """A hint was received."""
+        self._traces.hint(connection, series_id)
         self._add(connection, series_id, "hint", 0.0)
 
     async def find_connections(self) -> None:
@@ -132,7 +138,7 @@ class Intaking:
                 source.following.suspect()
 
         orthanc = Orthanc(connection, observe, timeout_seconds=self.settings.orthanc_timeout_seconds)
-        return Intake(orthanc, self.cluster, self.routes, self.settings, self.metrics)
+        return Intake(orthanc, self.cluster, self.routes, self.settings, self.metrics, traces=self._traces)
 
     def _add(self, connection: str, series_id: str, found_by: str, after_seconds: float) -> None:
         key = (connection, f"series/{series_id}")

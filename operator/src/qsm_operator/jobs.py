@@ -19,6 +19,7 @@ from qsm_operator.resources import (
     QSMJob,
 )
 from qsm_operator.settings import Settings
+from qsm_operator.traces import of_attempt
 
 CONTAINER = "recon"
 """Name of the container that reconstructs."""
@@ -141,6 +142,7 @@ def _pod(job: QSMJob, pipeline: Pipeline, attempt: Attempt, backend: Mapping[str
                         "value": request.encoded(request.request_document(job, pipeline, attempt)),
                     },
                     {"name": "HOME", "value": request.SCRATCH},
+                    *_traceparent(job, attempt),
                 ],
                 "resources": resources(job, pipeline, attempt),
                 "securityContext": {
@@ -157,6 +159,13 @@ def _pod(job: QSMJob, pipeline: Pipeline, attempt: Attempt, backend: Mapping[str
         "volumes": volumes,
         **{name: value for name, value in optional.items() if value},
     }
+
+
+def _traceparent(job: QSMJob, attempt: Attempt) -> list[dict[str, str]]:
+    """The span of the attempt, for images that trace themselves; ours does not."""
+    if job.trace is None:
+        return []
+    return [{"name": "TRACEPARENT", "value": of_attempt(job.uid, job.trace, attempt.index).traceparent}]
 
 
 def resources(job: QSMJob, pipeline: Pipeline, attempt: Attempt) -> dict[str, dict[str, str]]:

@@ -18,10 +18,12 @@ FIELDS = (
     "destination",
     "acquisition",
     "found_by",
+    "trace",
 )
 """What a line may carry beside its message; the same words as in events, metrics and the CRDs.
 
-`acquisition` is the short hash that intake gives to a set of series, also in the name of the QSMJob."""
+`acquisition` is the short hash that intake gives to a set of series, also in the name of the QSMJob.
+`trace` is the identifier of its trace, where there is one."""
 
 _UID = re.compile(r"\b[0-9]+(?:\.[0-9]+){4,}\b")
 

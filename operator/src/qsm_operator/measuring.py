@@ -45,6 +45,15 @@ def measure_jobs(metrics: Metrics, store: Store, now: datetime) -> None:
         metrics.unschedulable_oldest.labels(backend).set(max(seconds_each, default=0.0))
 
 
+def expect_ends(metrics: Metrics, store: Store) -> None:
+    """Have counters begin before what they count: an alert cannot see the first of a series."""
+    for _, name in store.pipelines:
+        metrics.expect(name)
+    unfinished = (job for job in store.qsmjobs.values() if _answer(job)[0] not in {"True", "False"})
+    for name in {"source"}.union(*({one["name"] for one in job.spec.get("destinations") or ()} for job in unfinished)):
+        metrics.delivery.expect(name)
+
+
 def _answer(job: QSMJob) -> tuple[str, str]:
     """Status and reason of Complete. A plain loop: this runs for every QSMJob there is, at every scrape."""
     for condition in job.status.get("conditions") or ():

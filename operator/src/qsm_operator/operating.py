@@ -14,11 +14,12 @@ from qsm_operator.asking import ApiError
 from qsm_operator.cluster import Cluster, owned_selector
 from qsm_operator.controller import Controller
 from qsm_operator.log_reading import LogReading
-from qsm_operator.measuring import measure_jobs
+from qsm_operator.measuring import expect_ends, measure_jobs
 from qsm_operator.metrics import Metrics
 from qsm_operator.settings import Settings
 from qsm_operator.store import KINDS, Store, age
 from qsm_operator.telling import Telling
+from qsm_operator.tracing import OFF, Tracing
 from qsm_operator.workqueue import Key, WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ _FINISH_SECONDS, _TELLING_SECONDS = 20.0, 4.0
 class Operating:
     """Everything that runs between start and end."""
 
-    def __init__(self, settings: Settings, cluster: Cluster, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, cluster: Cluster, metrics: Metrics, tracing: Tracing = OFF) -> None:
         self.settings, self.cluster, self.metrics = settings, cluster, metrics
         self.store = Store()
         self.queue = WorkQueue(time.monotonic)
@@ -59,6 +60,7 @@ class Operating:
             self.logs,
             self.telling.tell,
             lambda: datetime.now(UTC),
+            tracing,
         )
         self.is_ready = False
         self.stands_by = False
@@ -199,6 +201,7 @@ class Operating:
         self.metrics.queue_oldest.set(self.queue.oldest_seconds)
         self.metrics.turns_waiting.set(self.turns.waiting)
         measure_jobs(self.metrics, self.store, datetime.now(UTC))
+        expect_ends(self.metrics, self.store)
         for measure in self.measures:
             measure()
 

@@ -8,10 +8,11 @@ from typing import Any
 from qsm_operator.cluster import ApiError, Cluster
 from qsm_operator.contents import fingerprint
 from qsm_operator.examinations import Order, Seen
+from qsm_operator.hint_traces import HintTraces
 from qsm_operator.intake_marks import CONTENT_NAME, STATE_NAME, Kind, digest, names_in, of_name, read_content
 from qsm_operator.intake_settings import IntakeSettings
 from qsm_operator.metrics import IntakeMetrics
-from qsm_operator.orders import acquisition_key, dated, linked
+from qsm_operator.orders import acquisition_key, dated, linked, traced
 from qsm_operator.orthanc import Orthanc
 from qsm_operator.orthanc_answers import SeriesState
 from qsm_operator.resources import ACQUISITION_LABEL
@@ -33,8 +34,9 @@ class Ordering:
         settings: IntakeSettings,
         metrics: IntakeMetrics,
         wall_clock: Callable[[], datetime],
+        traces: HintTraces,
     ) -> None:
-        self.orthanc = orthanc
+        self.orthanc, self._traces = orthanc, traces
         self._cluster, self._routes, self._settings, self._metrics = cluster, routes, settings, metrics
         self._wall_clock = wall_clock
 
@@ -44,6 +46,7 @@ class Ordering:
         before = tuple(name for one in own[:1] for name in names_in(self._said(one.state, 0, STATE_NAME)))
         if order.is_revisit and not order.routes:
             return before
+        trace = self._traces.begin(self.orthanc.name, order.series_ids)
         manifests = order.jobs(self.orthanc.name, await self._revision(own))
         existing = await self._cluster.list("qsmjobs", self._settings.namespace, selector=f"{ACQUISITION_LABEL}={key}")
         known = {body["metadata"]["name"] for body in existing.items}
@@ -54,7 +57,10 @@ class Ordering:
             names.append(name)
             if name in known:
                 continue
-            if await self._create_one(dated(linked(manifest, existing.items), _last_image(own))):
+            whole = traced(
+                dated(linked(manifest, existing.items), _last_image(own)), trace.traceparent if trace else ""
+            )
+            if await self._create_one(whole):
                 is_new = True
                 pipeline = manifest["spec"]["pipelineRef"]["name"]
                 self._metrics.jobs_created.labels(pipeline).inc()
@@ -65,11 +71,14 @@ class Ordering:
                         "qsmjob": name,
                         "pipeline": pipeline,
                         "acquisition": key,
+                        "trace": trace.context.trace_id if trace else "",
                     },
                 )
         if is_new:
             self._routes.took(order.routes, self._wall_clock())
             self._count_complete(own, order.acquisition.scanner)
+            if trace:
+                self._traces.end(trace, self.orthanc.name, key, len(names))
         return (*(name for name in before if order.is_revisit and name not in names), *names)
 
     async def _create_one(self, manifest: Mapping[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from qsm_operator.resources import (
     PIPELINE_LABEL,
     ROUTE_LABEL,
     SUPERSEDES_ANNOTATION,
+    TRACEPARENT_ANNOTATION,
 )
 from qsm_operator.routes import Route
 from qsm_operator.times import stamp
@@ -134,6 +135,14 @@ def dated(manifest: Mapping[str, Any], last_image: datetime | None) -> dict[str,
     if last_image is None:
         return dict(manifest)
     annotations = {**manifest["metadata"].get("annotations", {}), LAST_IMAGE_ANNOTATION: stamp(last_image)}
+    return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
+
+
+def traced(manifest: Mapping[str, Any], traceparent: str) -> dict[str, Any]:
+    """The manifest with the span it is made in, where there is one."""
+    if not traceparent:
+        return dict(manifest)
+    annotations = {**manifest["metadata"].get("annotations", {}), TRACEPARENT_ANNOTATION: traceparent}
     return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
 
 

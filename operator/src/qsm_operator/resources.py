@@ -9,6 +9,7 @@ from typing import Any
 
 from qsm_operator import conditions
 from qsm_operator.times import moment
+from qsm_operator.traces import TraceContext, read_traceparent
 
 GROUP = "qsm-operator.io"
 VERSION = "v1alpha1"
@@ -27,6 +28,8 @@ SUPERSEDES_ANNOTATION = f"{GROUP}/supersedes"
 PIPELINE_ANNOTATION = f"{GROUP}/pipeline-spec"
 LAST_IMAGE_ANNOTATION = f"{GROUP}/last-image-time"
 """When the last image of the acquisition came to Orthanc, as intake knows it; RFC 3339."""
+TRACEPARENT_ANNOTATION = f"{GROUP}/traceparent"
+"""W3C trace context: the span in which intake made the QSMJob."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 GPU = "GPU"
@@ -135,11 +138,14 @@ class QSMJob:
     status: Mapping[str, Any]
     last_image: datetime | None = None
     """When the last image came; none where intake did not make the job."""
+    trace: TraceContext | None = None
+    """The span it was made in; none where nobody traced that."""
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> "QSMJob":
         """From the object of the API."""
         metadata = body["metadata"]
+        annotations = metadata.get("annotations") or {}
         return cls(
             namespace=metadata.get("namespace", ""),
             name=metadata["name"],
@@ -150,7 +156,8 @@ class QSMJob:
             is_deleting=bool(metadata.get("deletionTimestamp")),
             spec=body.get("spec") or {},
             status=body.get("status") or {},
-            last_image=moment((metadata.get("annotations") or {}).get(LAST_IMAGE_ANNOTATION)),
+            last_image=moment(annotations.get(LAST_IMAGE_ANNOTATION)),
+            trace=read_traceparent(annotations.get(TRACEPARENT_ANNOTATION)),
         )
 
     @property

@@ -104,10 +104,17 @@ def _run(request: Request, steps: Steps) -> dict[str, Any]:
         try:
             report = _delivered(work, result or _made(work, interim))
         except ReconError as error:
+            error.details |= _cost(interim)
             clean_up(interim, request.cleanup, error)
             raise
+        report |= _cost(interim)
         clean_up(interim, request.cleanup, None)
         return report
+
+
+def _cost(interim: InterimData) -> dict[str, Any]:
+    """What the store of interim data has cost, where there is one."""
+    return {"store": interim.traffic} if interim.traffic else {}
 
 
 def _begun(request: Request, steps: Steps, stack: ExitStack) -> _Work:
@@ -173,10 +180,15 @@ def _made(work: _Work, interim: InterimData) -> Result:
     (full,) = app.run(images, made, method, work.steps, interim=interim, found=seen)
     work.source.check_still_there()
     report = termination.short(full)
-    report["stageSeconds"] |= {timing.stage: round(timing.seconds, 3) for timing in work.clock.timings}
+    report["stageSeconds"] = _seconds(work) | report["stageSeconds"]
     job = work.request.job
     record = results.of_folder(made, full, report, job.name, job.uid)
     return Result(record, lambda: made)
+
+
+def _seconds(work: _Work) -> dict[str, float]:
+    """What the steps around the reconstruction itself took, so far."""
+    return {timing.stage: round(timing.seconds, 3) for timing in work.clock.timings}
 
 
 def _the_only(seen: Survey) -> Acquisition:
@@ -203,7 +215,9 @@ def _delivered(work: _Work, result: Result) -> dict[str, Any]:
     """
     made, job = result.record, work.request.job
     warnings = list(made.report["warnings"])
+    spent, cached = dict(made.report.get("stageSeconds", {})), list(made.report.get("cached", []))
     if made.job_uid != job.uid:
+        spent, cached = {}, []  # that job has told what it cost
         warnings.append(f"ResultReused: made earlier by the job {made.job_name} from the same images and method.")
     with work.clock.stage("keep"):
         work.places.keep(result)
@@ -219,7 +233,7 @@ def _delivered(work: _Work, result: Result) -> dict[str, Any]:
         error = DeliveryError(deliveries)
         error.details = told
         raise error
-    return {**told, **made.report, "warnings": warnings}
+    return {**told, **made.report, "stageSeconds": spent | _seconds(work), "cached": cached, "warnings": warnings}
 
 
 def _outputs(result: Result, deliveries: list[Delivery]) -> list[dict[str, Any]]:

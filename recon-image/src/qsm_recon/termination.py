@@ -29,7 +29,9 @@ def short(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def of_failure(error: ReconError, step: str) -> dict[str, Any]:
     """The report of a failure at `step` (fetch, read, reconstruct, write, deliver); with what exists all the same."""
-    told: dict[str, Any] = {name: error.details[name] for name in ("outputs", "deliveries") if name in error.details}
+    told: dict[str, Any] = {
+        name: error.details[name] for name in ("outputs", "deliveries", "store") if name in error.details
+    }
     return {"reason": error.reason, "message": error.message[:1024], "step": step, **told}
 
 

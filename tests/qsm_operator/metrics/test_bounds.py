@@ -1,5 +1,6 @@
 """However much there is to tell, a scrape stays small, quick and well formed."""
 
+import re
 import shutil
 import subprocess
 import time
@@ -13,10 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from qsm_acquisition.refusals import Reason
 from qsm_operator.conditions import Active, Failure, Interruption
-from qsm_operator.measuring import measure_jobs
+from qsm_operator.measuring import expect_ends, measure_jobs
 from qsm_operator.metrics import IntakeMetrics, Metrics
 from qsm_operator.metrics.intake import IGNORED
-from qsm_operator.metrics.labels import LABELS, STAGES
+from qsm_operator.metrics.labels import KEPT_STAGES, LABELS, STAGES
 from qsm_operator.metrics.table import markdown
 from qsm_operator.store import Store
 
@@ -41,7 +42,7 @@ def fill(metrics, scanners, pipelines, destinations):
         metrics.delivery.finished.labels(destination, result).inc()
         metrics.delivery.instances.labels(destination).inc()
         metrics.delivery.commitment.labels(destination, "Confirmed").inc()
-    for stage, result in product(STAGES, ("cached", "computed")):
+    for stage, result in product(KEPT_STAGES, ("cached", "computed")):
         metrics.interim.stages.labels(stage, result).inc()
     for verb, resource, code in product(
         ("GET", "PATCH", "POST", "DELETE"), ("qsmjobs", "jobs", "pods"), ("200", "409")
@@ -93,6 +94,7 @@ def test_a_large_site_is_small_to_scrape():
     for _ in range(5):
         began = time.process_time()
         measure_jobs(metrics, store, NOW)
+        expect_ends(metrics, store)
         text = generate_latest(metrics.registry)
         seconds.append(time.process_time() - began)
     found = series(metrics)
@@ -119,6 +121,50 @@ def test_no_flood_of_values_makes_more_series():
     assert any(labels.get("scanner") == "other" for _, labels in found)
 
 
+def sample(metrics, name, **labels):
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_what_an_alert_waits_for_begins_with_zero():
+    """Prometheus sees no increase where the first value of a series is 1."""
+    metrics, store, intake = Metrics(), Store(), IntakeMetrics()
+    store.put("qsmpipelines", {"metadata": {"name": "medi0-v1", "namespace": "mri", "resourceVersion": "1"}})
+    store.put("qsmjobs", qsmjob(1) | {"spec": {"destinations": [{"name": "pacs", "modality": {"name": "PACS"}}]}})
+    expect_ends(metrics, store)
+    for reason in store_reasons():
+        assert sample(metrics, "qsm_store_errors_total", reason=reason) == 0
+    for reason in ("ReconError", "DeliveryFailed"):
+        for backend in ("GPU", "CPU"):
+            end = {"pipeline": "medi0-v1", "backend": backend, "result": "Failed", "reason": reason}
+            assert sample(metrics, "qsm_jobs_finished_total", **end) == 0
+    for name in ("source", "pacs"):
+        assert sample(metrics, "qsm_deliveries_total", destination=name, result="Failed") == 0
+    assert sample(metrics, "qsm_reconcile_total", result="defect") == 0
+    assert sample(metrics, "qsm_backend_fallbacks_total", reason="DeviceError") == 0
+    assert sample(intake, "qsm_intake_hints_total", result="unauthorized") == 0
+    intake.complete("ge SIGNA #02fa")
+    assert sample(intake, "qsm_intake_acquisitions_total", scanner="ge SIGNA #02fa", outcome="refused") == 0
+
+
+def store_reasons():
+    """Those of docs/contract.md that a pod can have."""
+    text = (ROOT / "docs/contract.md").read_text().partition("## Reasons of object stores")[2]
+    found = set(re.findall(r"^\| `(Store[A-Za-z]+)` \|", text, re.MULTILINE))
+    assert len(found) > 10
+    return found - {"StoreDamaged", "StoreExpired"}  # of `qsm-recon store` alone
+
+
+def test_what_is_expected_leaves_room_for_what_happens():
+    metrics, store = Metrics(), Store()
+    for number in range(40):
+        body = {"name": f"p{number}-v1", "namespace": "mri", "resourceVersion": "1"}
+        store.put("qsmpipelines", {"metadata": body})
+    expect_ends(metrics, store)
+    metrics.finished.labels("p19-v1", "GPU", "Succeeded", "Succeeded").inc()
+    end = {"pipeline": "p19-v1", "backend": "GPU", "result": "Succeeded", "reason": "Succeeded"}
+    assert sample(metrics, "qsm_jobs_finished_total", **end) == 1
+
+
 def test_intake_too():
     metrics = IntakeMetrics()
     for number in range(1000):
@@ -132,8 +178,9 @@ def test_what_every_examination_holds_is_no_refusal():
     metrics = IntakeMetrics()
     for reason in Reason:
         metrics.refuse("ge Signa #02fa", str(reason))
-    counted = {labels["outcome"] for name, labels in series(metrics) if name == "qsm_intake_acquisitions_total"}
-    assert counted == {"ignored", "refused"}
+    name = "qsm_intake_acquisitions_total"
+    counted = {one: sample(metrics, name, scanner="ge Signa #02fa", outcome=one) for one in LABELS["outcome"].closed}
+    assert counted == {"complete": 0, "ignored": len(IGNORED), "refused": len(Reason) - len(IGNORED)}
     assert set(map(str, Reason)) > IGNORED
 
 

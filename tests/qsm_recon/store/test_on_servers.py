@@ -109,7 +109,12 @@ def test_a_pods_next_job_goes_on_from_the_bucket(
         }
         monkeypatch.setenv("QSM_REQUEST", json.dumps(request))
         assert rim.run(["job", "--quiet"]) == 0
-        cached.append(json.loads(log.read_text())["cached"])
+        report = json.loads(log.read_text())
+        cached.append(report["cached"])
+        cost = report["store"]
+        assert cost["bytesRead" if report["cached"] else "bytesWritten"] > 1_000_000
+        assert 0 < cost["secondsRead" if report["cached"] else "secondsWritten"] < 600
+        assert {"identify", "settle"} <= set(report["stageSeconds"])
     assert cached == [[], list(STAGES) if cleanup == "Never" else []]
     store = open_store(uri, connection)
     runs = [run for _, run in store.runs() if run is not None]

@@ -28,8 +28,10 @@ class Metrics(Jobs, Health):
             "qsm_reconcile_total",
             "Looks at a QSMJob; result is done, conflict, api_error or defect.",
             "result",
-            most=4,
+            most=6,
         )
+        for result in ("done", "conflict", "api_error", "defect"):
+            self.reconciles.expect(result)
         self.reconcile_seconds = declare.sizes(
             "qsm_reconcile_duration_seconds", "Time of one look at a QSMJob.", buckets=(0.005, 0.02, 0.1, 0.5, 2, 10)
         )

@@ -12,7 +12,7 @@ class Delivery:
             "Deliveries that ended; result is Delivered or Failed.",
             "destination",
             "result",
-            most=32,
+            most=40,
         )
         self.instances = declare.counter(
             "qsm_delivery_instances_total", "DICOM instances known to have arrived.", "destination", most=16
@@ -27,3 +27,8 @@ class Delivery:
             "result",
             most=32,
         )
+
+    def expect(self, destination: str) -> None:
+        """Something will be delivered there, or not."""
+        for result in ("Delivered", "Failed"):
+            self.finished.expect(destination, result)

@@ -18,8 +18,10 @@ class IntakeMetrics(Health):
             "qsm_intake_hints_total",
             "Calls of the webhook; result is accepted, repeated, unauthorized, malformed or throttled.",
             "result",
-            most=6,
+            most=8,
         )
+        for result in ("accepted", "repeated", "unauthorized", "malformed", "throttled"):
+            self.hints.expect(result)
         self.received = declare.counter(
             "qsm_intake_series_received_total", "Series seen for the first time.", "found_by", most=3
         )
@@ -28,7 +30,7 @@ class IntakeMetrics(Health):
             "Acquisitions that were decided about: complete, refused, or ignored as nothing to reconstruct.",
             "scanner",
             "outcome",
-            most=160,
+            most=204,
         )
         self.refused = declare.counter(
             "qsm_intake_refused_total", "Acquisitions that were refused or ignored.", "reason", most=60
@@ -91,12 +93,17 @@ class IntakeMetrics(Health):
 
     def complete(self, scanner: str) -> None:
         """An acquisition is complete and can be reconstructed."""
-        self.acquisitions.labels(scanner, "complete").inc()
+        self._decided(scanner, "complete")
 
     def refuse(self, scanner: str, reason: str) -> None:
         """An acquisition cannot be reconstructed. What nobody meant to be is ignored: no reason to worry."""
         self.refused.labels(reason).inc()
-        self.acquisitions.labels(scanner, "ignored" if reason in IGNORED else "refused").inc()
+        self._decided(scanner, "ignored" if reason in IGNORED else "refused")
+
+    def _decided(self, scanner: str, outcome: str) -> None:
+        for other in ("complete", "ignored", "refused"):
+            self.acquisitions.expect(scanner, other)
+        self.acquisitions.labels(scanner, outcome).inc()
 
     def orthanc(self, op: str, code: str, seconds: float) -> None:
         """Note a request to Orthanc."""

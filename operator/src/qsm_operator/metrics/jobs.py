@@ -1,5 +1,7 @@
 """The life of QSMJobs: how many, how they ended, how long it took, on what."""
 
+from qsm_operator.backends import FALLBACK_REASONS
+from qsm_operator.conditions import SUCCEEDED, Failure
 from qsm_operator.metrics.declaring import Declaring
 
 _LONG = (10, 30, 60, 120, 180, 300, 600, 1800, 3600, 14400)
@@ -68,6 +70,8 @@ class Jobs:
         self.fallbacks = declare.counter(
             "qsm_backend_fallbacks_total", "Attempts on the CPU instead of a GPU.", "reason", most=4
         )
+        for reason in sorted(FALLBACK_REASONS):
+            self.fallbacks.expect(str(reason))
         self.unschedulable = declare.gauge(
             "qsm_attempts_unschedulable", "Attempts whose pod no node takes at the moment.", "backend", most=2
         )
@@ -77,3 +81,13 @@ class Jobs:
         self.turns_waiting = declare.level(
             "qsm_jobs_waiting_for_turn", "QSMJobs held back by the operator's own limits."
         )
+        self._expected: set[str] = set()
+
+    def expect(self, pipeline: str) -> None:
+        """Something will run with it, and end well or not."""
+        if pipeline not in self._expected:
+            self._expected.add(pipeline)
+            for backend in ("CPU", "GPU"):
+                self.finished.expect(pipeline, backend, SUCCEEDED, SUCCEEDED)
+                for reason in Failure:
+                    self.finished.expect(pipeline, backend, "Failed", str(reason))

@@ -14,10 +14,7 @@ OTHER = "other"
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._#+/-]{0,62}")
 
-STAGES = (
-    "fetch",
-    "look",
-    "read",
+KEPT_STAGES = (
     "field_mapping",
     "masking",
     "unwrapping",
@@ -25,11 +22,11 @@ STAGES = (
     "relaxometry",
     "inversion",
     "referencing",
-    "write",
-    "store",
-    "deliver",
 )
-"""Stages of a reconstruction whose seconds are counted."""
+"""Stages whose results may be taken from interim data."""
+
+STAGES = ("fetch", "look", "read", "identify", *KEPT_STAGES, "write", "settle", "keep", "deliver")
+"""Stages of a reconstruction whose seconds are counted, in their order: the names the pods use, held by a test."""
 
 _WORD = re.compile(r"[A-Z][A-Za-z0-9]{0,40}")
 

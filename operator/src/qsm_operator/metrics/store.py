@@ -2,6 +2,24 @@
 
 from qsm_operator.metrics.declaring import Declaring
 
+REASONS = (
+    "StoreUnreachable",
+    "StoreTimedOut",
+    "StoreBusy",
+    "StoreFull",
+    "StoreClockSkew",
+    "StoreTokenExpired",
+    "StoreCredentials",
+    "StoreDenied",
+    "StoreReadOnly",
+    "StoreBucketMissing",
+    "StoreCertificate",
+    "StoreInvalid",
+    "StoreRefused",
+    "StoreTooNew",
+)
+"""Why a pod could not use the store (docs/contract.md)."""
+
 
 class Interim:
     """Metrics of the store of interim data."""
@@ -18,11 +36,13 @@ class Interim:
             "Stages that were asked for; result is cached (taken from interim data) or computed.",
             "stage",
             "result",
-            most=30,
+            most=14,
         )
         self.errors = declare.counter(
             "qsm_store_errors_total",
             "Attempts that failed, or went on without interim data, because of the store.",
             "reason",
-            most=12,
+            most=20,
         )
+        for reason in REASONS:
+            self.errors.expect(reason)

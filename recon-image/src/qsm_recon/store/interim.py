@@ -35,6 +35,7 @@ from qsm_recon.store.manifests import (
     WarningRecord,
 )
 from qsm_recon.store.store import Store
+from qsm_recon.store.traffic import Metered
 from qsm_recon.transfer.s3_patience import BRISK, PATIENT
 
 SCHEME = "s3://"
@@ -56,6 +57,12 @@ class InterimData:
     """The QSMJob of this run."""
     runs: list["InterimRun"] = field(default_factory=list)
     """What has run so far, for `clean_up`."""
+
+    @property
+    def traffic(self) -> dict[str, float]:
+        """What the store has cost so far, as the contract has it; empty where there is none."""
+        backing = self.store.backing if self.store is not None else None
+        return backing.traffic.told() if isinstance(backing, Metered) else {}
 
 
 NOWHERE = InterimData(None)
@@ -85,11 +92,11 @@ def open_store(place: str, connection: Path | None, *, make: bool = True, on_fai
             raise UsageError("a store in S3 needs its connection: a folder with endpoint and credentials")
         from qsm_recon.store.in_bucket import BucketBacking  # noqa: PLC0415 - takes a while, and a folder needs none
 
-        store = Store(BucketBacking.at(connection, place, PATIENCE[on_failure]))
+        store = Store(Metered(BucketBacking.at(connection, place, PATIENCE[on_failure])))
     elif connection is not None:
         raise UsageError("a connection belongs to a store in S3; this store is a folder")
     else:
-        store = Store(FolderBacking(Path(place)))
+        store = Store(Metered(FolderBacking(Path(place))))
     store.check(make=make)
     return store
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pydicom
 import pytest
 import yaml
+from canaries_for_tests import infest
 from orthanc_for_tests import DICOM_WEB_PLUGIN, PASSWORD, USER, OrthancServer, free_port, require
 
 from qsm_recon import job
@@ -51,6 +52,7 @@ def scan(vendor_folder, tmp_path_factory):
         ds = pydicom.dcmread(path)
         for keyword, value in CANARIES.items():
             setattr(ds, keyword, value)
+        infest(ds)
         ds.save_as(path)
     return folder
 
@@ -226,6 +228,7 @@ def test_another_job_takes_the_result_to_every_kind_of_place(loop, no_computing)
     unasked = [one["destination"] for one in report["deliveries"] if "cannot be asked" in one.get("message", "")]
     assert unasked == ["peer"]
     assert any(one.startswith("ResultReused") for one in report["warnings"])
+    assert list(report["stageSeconds"]) == ["keep", "deliver"], "the first job has told what the map cost"
     assert instances(loop.pacs) == 2 * SLICES
     full = json.loads((folder / "report.json").read_text())
     for one in full["outputs"]:
