@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from orthanc_for_tests import PYTHON_PLUGIN, OrthancServer, free_port
+from orthanc_for_tests import PYTHON_PLUGIN, OrthancServer, free_port, require
 from scans_for_tests import write_scan
 
 pytestmark = pytest.mark.e2e
@@ -27,6 +27,8 @@ def orthanc(tmp_path):
         folder = tmp_path / f"orthanc{len(servers)}"
         how = {"plugins": [PYTHON_PLUGIN], "PythonScript": str(script)}
         if language == "lua":
+            if environment.get("CURL") != "no":
+                require("curl")
             how = {"LuaScripts": [str(SCRIPTS / "qsm_hint.lua")]}
         variables["PYTHONPATH"] = str(SCRIPTS)
         server = OrthancServer(
