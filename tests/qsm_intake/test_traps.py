@@ -289,4 +289,5 @@ def test_an_orthanc_that_checks_revisions(make_site):
     site.orthanc.send(phase)
     ((name, _),) = site.until_jobs(1).items()
     site.until(lambda: site.states() == {"1": f"queued ({name})", "2": f"queued ({name})"})
-    assert "409" not in site.replicas[0].log
+    assert site.replicas[0].metric("qsm_orthanc_requests_total", op="metadata", code="409") >= 1
+    assert "WARNING" not in site.replicas[0].log.split("holds the Lease")[1]
