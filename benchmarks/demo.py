@@ -128,7 +128,7 @@ def _way(runs: list[dict[str, Any]]) -> list[str]:
         pages.table(("what", "seconds", "since the last image"), rows),
         (
             f"To the last image in the PACS {_seconds(whole, 1)} s; without reconstruction {_seconds(rest, 1)} s ("
-            f"wanted: ≤ {_LIMIT_OVERHEAD_S}). Kubernetes notes moments in whole seconds, so single rows may be off by one."
+            f"wanted: ≤ {_LIMIT_OVERHEAD_S}). Kubernetes notes moments in whole seconds: rows may be off by one."
         ),
     ]
 
