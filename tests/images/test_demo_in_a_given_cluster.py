@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -51,12 +53,17 @@ def test_a_scan_comes_back_and_nothing_stays(kubernetes, images, demo):
     assert run("whose", **given).stdout == "given\n"
     told = run("up", **given)
     assert told.returncode == 0, told.stdout + told.stderr
-    assert "series are in the PACS" in told.stdout
+    assert "series came into the PACS" in told.stdout
     labels = kubernetes.get("namespace", "qsm-demo")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
     times = json.loads((ROOT / "demo-out/loop/times.json").read_text())
     assert times["stages"]
     assert max(times["story"].values()) < 120
+    # Both parts of ours are watched, through the API server.
+    if shutil.which("prometheus"):
+        with urllib.request.urlopen("http://127.0.0.1:25769/api/v1/query?query=sum(up)", timeout=10) as answer:
+            (sample,) = json.load(answer)["data"]["result"]
+        assert sample["value"][1] == "2"
     # Without KUBECONFIG: it is remembered where the demo is.
     ended = run("down")
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -156,11 +156,15 @@ def message_with(site, name, text, seconds=60):
     raise AssertionError(f"{text} is not told within {seconds} s: {site.get('qsmjob', name)}\n{site.evidence()}")
 
 
-def test_an_image_that_cannot_be_pulled_is_told(site, scan):
+def pipeline_like_fast(site, name, **spec):
     document = yaml.safe_load((EXAMPLES / "pipelines/fast-v1.yaml").read_text())
-    document["metadata"]["name"] = "nowhere"
-    document["spec"]["image"] = f"localhost:1/nowhere@sha256:{'0' * 64}"
+    document["metadata"]["name"] = name
+    document["spec"] |= {"image": site.references["qsm-recon"], "backends": {"cpu": backend("3Gi")}} | spec
     site.create(document)
+
+
+def test_an_image_that_cannot_be_pulled_is_told(site, scan):
+    pipeline_like_fast(site, "nowhere", image=f"localhost:1/nowhere@sha256:{'0' * 64}")
     site.submit("no-image", "scan-1", "nowhere")
     reason, said = message_with(site, "no-image", "localhost:1/nowhere")
     assert reason == "Staging"
@@ -170,11 +174,7 @@ def test_an_image_that_cannot_be_pulled_is_told(site, scan):
 
 def test_a_missing_secret_is_told_and_waited_for(site, scan, fast):
     store = {"connectionRef": {"name": "not-there-yet"}, "uri": "s3://bucket/prefix"}
-    document = yaml.safe_load((EXAMPLES / "pipelines/fast-v1.yaml").read_text())
-    document["metadata"]["name"] = "keeps"
-    document["spec"] |= {"image": site.references["qsm-recon"], "interimData": store}
-    document["spec"]["backends"]["cpu"]["resources"] = {"limits": {"memory": "3Gi"}}
-    site.create(document)
+    pipeline_like_fast(site, "keeps", interimData=store)
     site.submit("no-secret", "scan-1", "keeps", retryLimit=0)
     reason, said = message_with(site, "no-secret", "not-there-yet")
     assert (reason, 'secret "not-there-yet" not found' in said) == ("Staging", True)

@@ -49,7 +49,7 @@ def up(dicom: str) -> None:
     references = step("our images to the nodes", site.bring_images)
     step("the Helm chart", lambda: site.install(references))
     step("Orthanc, which the scanner sends to", site.let_orthanc_hint)
-    prometheus = site.start_prometheus()
+    prometheus = step("Prometheus", site.start_prometheus)
     print("2. a scan")
     images_sent = story.images_in(Path(dicom) if dicom else _simulated(places))
     watching = story.Story(site)
@@ -58,7 +58,7 @@ def up(dicom: str) -> None:
     print("3. nobody does anything (seconds since the last image)")
     job = watching.follow()
     shown = story.picture(site, job, places.output / "loop")
-    _note_times(places.output / "loop", watching)
+    _note_times(places.output / "loop", watching, job)
     print("4. look around")
     if shown:
         print(f"   picture     {shown}\n   report      {shown.with_name('report.html')}")
@@ -70,13 +70,14 @@ def up(dicom: str) -> None:
     print("   make demo-down   ends it and leaves nothing behind")
 
 
-def _note_times(folder: Path, watching: story.Story) -> None:
+def _note_times(folder: Path, watching: story.Story, job: dict[str, Any]) -> None:
     """For `make bench-demo`: what took how long. QSM_DEMO_BEGAN is when `make demo` began."""
     began = os.environ.get("QSM_DEMO_BEGAN")
     report = folder / "report.json"
     times = {
         "steps": STEPS,
         "story": watching.times,
+        "pod": watching.inside(job),
         "stages": json.loads(report.read_text())["stages"] if report.exists() else [],
         "seconds": time.time() - float(began) if began else None,
     }

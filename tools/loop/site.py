@@ -4,7 +4,9 @@ import base64
 import json
 import os
 import shutil
+import urllib.request
 from functools import cached_property
+from http import HTTPStatus
 from typing import Any
 
 import yaml
@@ -170,40 +172,30 @@ class Site:
             return ""
         folder = self.places.state / "prometheus"
         folder.mkdir(parents=True, exist_ok=True)
-        # Through the API server: the pods of a cluster that is not ours cannot be reached from here.
-        proxy = self.places.port("metrics")
-        path = f"^/api/v1/namespaces/{self.cluster.namespace}/pods/[^/]+/proxy/metrics$"
-        options = [f"--port={proxy}", f"--accept-paths={path}"]
+        # Through the API server, since pods of a cluster that is not ours cannot be reached from here; and by Services,
+        # since Debian's Prometheus looks up no pods.
+        proxy, parts = self.places.port("metrics"), ("operator", "intake")
+        options = [f"--port={proxy}", "--accept-paths=^/api/v1/namespaces/[^/]+/services/[^/]+/proxy/metrics$"]
         running.start(self.places, "metrics", [*self.kubectl_words, "proxy", *options])
-        pod = ["__meta_kubernetes_pod_name", "__meta_kubernetes_pod_container_port_number"]
-        relabel = [
+        for part in parts:
+            selector = {"app.kubernetes.io/instance": "qsm", "app.kubernetes.io/component": part}
+            spec = {"selector": selector, "ports": [{"name": "http", "port": 8080, "targetPort": "http"}]}
+            self.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": f"demo-{part}"}, "spec": spec})
+        jobs = [
             {
-                "source_labels": ["__meta_kubernetes_pod_container_port_name"],
-                "regex": "metrics|http",
-                "action": "keep",
-            },
-            {
-                "source_labels": pod,
-                "separator": ":",
-                "regex": "(.+)",
-                "target_label": "__metrics_path__",
-                "replacement": f"/api/v1/namespaces/{self.cluster.namespace}/pods/$1/proxy/metrics",
-            },
-            {"source_labels": pod[:1], "target_label": "instance"},
-            {"target_label": "__address__", "replacement": f"127.0.0.1:{proxy}"},
+                "job_name": part,
+                "metrics_path": f"/api/v1/namespaces/{self.cluster.namespace}/services/demo-{part}:http/proxy/metrics",
+                "static_configs": [{"targets": [f"127.0.0.1:{proxy}"]}],
+            }
+            for part in parts
         ]
-        discovery = {
-            "role": "pod",
-            "kubeconfig_file": self.cluster.kubeconfig,
-            "namespaces": {"names": [self.cluster.namespace]},
-        }
-        job = {"job_name": "qsm", "kubernetes_sd_configs": [discovery], "relabel_configs": relabel}
         rules = [str(path) for path in sorted((ROOT / "charts/qsm-operator/files/alerts").glob("*.yaml"))]
-        config = {"global": {"scrape_interval": "5s"}, "rule_files": rules, "scrape_configs": [job]}
+        config = {"global": {"scrape_interval": "5s"}, "rule_files": rules, "scrape_configs": jobs}
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
         address = f"127.0.0.1:{self.places.port('prometheus')}"
         options = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address={address}"]
         running.start(self.places, "prometheus", ["prometheus", *options])
+        running.until("Prometheus answers", 30, lambda: _answers(f"http://{address}/-/ready"), folder / "log")
         return f"http://{address}"
 
     def down(self) -> None:
@@ -214,6 +206,14 @@ class Site:
         call(script, "down", f"{self.places.state}-s3")
         self.cluster.down()
         shutil.rmtree(self.places.state, ignore_errors=True)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
 
 
 def _has_bucket(client: Minio) -> bool:

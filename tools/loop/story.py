@@ -86,6 +86,7 @@ class Story:
             The reconstruction failed, or took too long.
         """
         end = time.monotonic() + WAIT_SECONDS
+        there, grew_at = self._images_in_pacs(), time.time()
         while time.monotonic() < end:
             new: dict[str, dict[str, Any]] = {
                 name: job for name, job in self._jobs().items() if name not in self._known_jobs
@@ -97,6 +98,8 @@ class Story:
                 for what, at in _events(name, job):
                     # Kubernetes cuts its moments to whole seconds: it was within that second, and before now.
                     self._tell(what, min(seen, at + 1))
+            if there != (now_there := self._images_in_pacs()):
+                there, grew_at = now_there, time.time()
             arrived = set(self._site.pacs.get("/series")) - self._in_pacs
             if arrived:
                 self._tell("the first result is in the PACS", time.time())
@@ -106,12 +109,27 @@ class Story:
                 if failed.get("status") == "True":
                     raise DemoError(f"{failed['reason']}: {failed['message']}")
                 if conditions.get("Complete", {}).get("status") == "True" and arrived:
-                    self._tell(f"{len(arrived)} series are in the PACS", time.time())
+                    self._tell(f"the last image of {len(arrived)} series came into the PACS", grew_at)
                     return job
             time.sleep(0.3)
         raise DemoError(
             f"nothing was finished within {WAIT_SECONDS} s; kubectl get qsmjobs,jobs,pods tells where it stands"
         )
+
+    def _images_in_pacs(self) -> int:
+        return int(self._site.pacs.get("/statistics")["CountInstances"])
+
+    def inside(self, job: dict[str, Any]) -> dict[str, float]:
+        """Seconds from the last image to the begin of each stage in the last attempt's pod, and to its last line."""
+        name = job["status"]["attempts"][-1]["jobName"]
+        begun: dict[str, float] = {}
+        for line in self._site.kubectl("logs", "--timestamps", f"job/{name}").splitlines():
+            moment, _, said = line.partition(" ")
+            at = _seconds(moment[:26] + "+00:00") - self._sent_at
+            if said.startswith('{"progress"'):
+                begun.setdefault(json.loads(said)["progress"]["stage"], at)
+            begun["last line"] = at
+        return begun
 
     def _jobs(self) -> dict[str, Any]:
         return {
