@@ -68,8 +68,9 @@ class Site(IntakeSite):
 
     def failing(self, name, code, count, **report):
         """Jobs that end with that code and report; again and again where that may pass."""
-        self.pretend(name, exit_code=str(code), message=json.dumps(report))
-        self.submit(name, count)
+        # It runs long enough for a reading before it ends, as any real reconstruction does.
+        self.pretend(name, exit_code=str(code), message=json.dumps(report), run_time="4s")
+        self.submit(name, count, destinations=[{"name": "pacs", "modality": {"name": "PACS"}}])
 
     def forged_hints(self, count):
         for _ in range(count):
@@ -162,10 +163,10 @@ FAULTS = {
         lambda site: site.failing("bad-v1", 70, 4, reason="Internal", message="a defect"),
         {"QSMFailureRateHigh"},
     ),
-    "the store is full": Fault(6, lambda site: site.failing("full-v1", 75, 1, **FULL), {"QSMStoreFull"}),
-    "the store is away": Fault(6, lambda site: site.failing("away-v1", 75, 3, **AWAY), {"QSMStoreFailing"}),
+    "the store is full": Fault(12, lambda site: site.failing("full-v1", 75, 1, **FULL), {"QSMStoreFull"}),
+    "the store is away": Fault(12, lambda site: site.failing("away-v1", 75, 3, **AWAY), {"QSMStoreFailing"}),
     "the PACS refuses": Fault(
-        6,
+        12,
         lambda site: site.failing("no-v1", 65, 1, **DELIVERING, reason="DeliveryFailed", deliveries=[NOT_TAKEN]),
         {"QSMDeliveryFailed"},
     ),
