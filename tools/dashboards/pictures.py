@@ -97,7 +97,7 @@ def draw(page: Page, url: str, now: float) -> Figure:
         "right": 0.99,
         "top": 1 - 0.75 / height,
         "bottom": 0.3 / height,
-        "wspace": 3.2,
+        "wspace": 4.2,
         "hspace": 0.45,
     }
     grid = figure.add_gridspec(len(rows), 24, **room)
