@@ -81,8 +81,12 @@ bench-intake: setup ## from Orthanc's event to the QSMJob; 1,000 acquisitions in
 try: setup ## a simulated scan (or DICOM=folder) becomes a map, with a picture; no cluster (a minute)
 	@tools/try "$(BIN)" "$(DICOM)"
 
-demo: setup tools ## the whole loop: scanner, Orthanc, Kubernetes, PACS; one scan (or DICOM=folder) comes back as a map
+demo: setup tools ## the whole loop: scanner, Orthanc, Kubernetes (or KUBECONFIG), PACS; a scan (or DICOM=folder) comes back as a map
 	@tools/demo "$(BIN)" "$(DICOM)"
+
+.PHONY: bench-demo
+bench-demo: setup tools ## how long the demo takes, and the way of a scan through it -> docs/demo-figures.md (ARGS=--cold: a first run)
+	$(BIN)/python -m benchmarks.demo $(ARGS)
 
 demo-down: ## end the demo, leave nothing behind
 	@$(BIN)/python -m tools.loop down
@@ -96,7 +100,7 @@ sync: setup ## rewrite the documents that are generated from code (a test compar
 	$(BIN)/python tools/sync_chart.py
 
 lock: setup ## renew the hash-pinned requirements from the .in files
-	@for name in recon-cpu recon-gpu operator image-build dev; do \
+	@for name in recon-cpu recon-gpu operator image-build dev go; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header requirements/$$name.in -o requirements/$$name.txt; done
 

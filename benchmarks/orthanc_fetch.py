@@ -1,20 +1,23 @@
 """Fetching a series from Orthanc: our door against a plain parallel loop over the same REST API.
 
-    python -m benchmarks.orthanc_fetch CONNECTION [--instances 3440] [--side 64] [--rounds 3]
+    python -m benchmarks.orthanc_fetch [--connection FOLDER] [--instances 3440] [--side 64] [--rounds 3]
 
-CONNECTION is the folder of a connection Secret (docs/contract.md) of an Orthanc made for this: a series is stored there
-and deleted afterwards. The plain loop does what anybody would write first with the fastest client of Python's own
-library, `http.client`: threads with a kept connection each, every answer to a file, nothing checked.
+FOLDER is a connection Secret (docs/contract.md) of an Orthanc made for this: a series is stored there and deleted
+afterwards. Without it, one is started (as for the tests). The plain loop does what anybody would write first with the
+fastest client of Python's own library, `http.client`: threads with a kept connection each, every answer to a file,
+nothing checked.
 """
 
 import argparse
 import http.client
+import importlib
 import io
 import statistics
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +27,8 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
+from benchmarks import pages
+from benchmarks.isolated import ROOT
 from qsm_recon.transfer.orthanc import fetch
 from qsm_recon.transfer.orthanc.door import Door
 from qsm_recon.transfer.orthanc.series import Series
@@ -38,6 +43,11 @@ class Comparison:
     ours_per_s: float
     """Instances a second, listing and every check included."""
     plain_per_s: float
+    ours_cpu_s: float
+    """CPU seconds of this process for one fetch."""
+    plain_cpu_s: float
+    ours_memory_mib: float
+    """The most memory that one fetch took."""
 
     @property
     def share(self) -> float:
@@ -50,21 +60,43 @@ def compare(door: Door, *, instances: int = 3440, side: int = 64, rounds: int = 
     with _stored(door, instances, side) as uid:
         ours, plain = [], []
         for _ in range(rounds):
-            plain.append(_seconds(lambda into: _plainly(door, _listed(door, uid), into)))
-            ours.append(_seconds(lambda into: fetch.fetch(door, _listed(door, uid), into)))
+            plain.append(_cost(lambda into: _plainly(door, _listed(door, uid), into)))
+            ours.append(_cost(lambda into: fetch.fetch(door, _listed(door, uid), into)))
         size = _listed(door, uid)[0].instances[0].size
-    return Comparison(instances, size, instances / statistics.median(ours), instances / statistics.median(plain))
+    return Comparison(
+        instances,
+        size,
+        ours_per_s=instances / statistics.median(one.seconds for one in ours),
+        plain_per_s=instances / statistics.median(one.seconds for one in plain),
+        ours_cpu_s=statistics.median(one.cpu_seconds for one in ours),
+        plain_cpu_s=statistics.median(one.cpu_seconds for one in plain),
+        ours_memory_mib=max(one.memory_mib for one in ours),
+    )
 
 
 def _listed(door: Door, uid: str) -> tuple[Series, ...]:
     return fetch.listed(door, [uid])
 
 
-def _seconds(work: Callable[[Path], None]) -> float:
+@dataclass(frozen=True)
+class _Cost:
+    seconds: float
+    cpu_seconds: float
+    memory_mib: float
+
+
+def _cost(work: Callable[[Path], None]) -> _Cost:
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak counts from here
+        before_mib, cpu, start = _memory_mib("VmRSS"), time.process_time(), time.perf_counter()
         work(Path(folder))
-        return time.perf_counter() - start
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
+        return _Cost(seconds, cpu_seconds, _memory_mib("VmHWM") - before_mib)
+
+
+def _memory_mib(name: str) -> float:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{name}:")) / 1024
 
 
 def _plainly(door: Door, found: tuple[Series, ...], into: Path) -> None:
@@ -112,21 +144,58 @@ def _images(series: str, instances: int, side: int) -> Iterator[bytes]:
         yield file.getvalue()
 
 
+def figures(instances: int = 3440, *, sides: Sequence[int] = (64, 256), rounds: int = 3) -> str:
+    """A section of a page: what an Orthanc started for it lets through. Needs tests/servers on the path."""
+    servers = importlib.import_module("orthanc_for_tests")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        server = servers.OrthancServer(Path(folder) / "orthanc")
+        with server, Door(server.connection(Path(folder) / "secret")) as door:
+            for side in sides:
+                found = compare(door, instances=instances, side=side, rounds=rounds)
+                rows.append(_row(found))
+    told = (
+        f"Median of {rounds} rounds that alternate; Orthanc and both clients on one machine. Plain: {fetch.WORKERS} "
+        "threads with a kept connection each, every answer to a file, nothing looked at. Ours compares every "
+        "SOPInstanceUID and length with Orthanc's index. Wanted: a share of 60 % or more, memory below that of the "
+        "acquisition."
+    )
+    return f"## Fetching\n\n{told}\n\n" + pages.table(_HEAD, rows)
+
+
+_HEAD = (
+    "images", "ours, 1/s", "plain, 1/s", "share", "CPU s, ours · plain", "most memory, MiB", "acquisition, MiB"
+)  # fmt: skip
+
+
+def _row(found: Comparison) -> tuple[str, ...]:
+    return (
+        f"{found.instances} of {found.instance_bytes / 1024:.0f} KiB",
+        f"{found.ours_per_s:.0f}",
+        f"{found.plain_per_s:.0f}",
+        f"{100 * found.share:.0f} %",
+        f"{found.ours_cpu_s:.1f} · {found.plain_cpu_s:.1f}",
+        f"{found.ours_memory_mib:.1f}",
+        f"{found.instances * found.instance_bytes / 2**20:.0f}",
+    )
+
+
 def main() -> None:
-    """Print one line of a table."""
+    """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("connection", type=Path)
+    parser.add_argument("--connection", type=Path)
     parser.add_argument("--instances", type=int, default=3440)
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
+    if asked.connection is None:
+        sys.path.insert(0, str(ROOT / "tests/servers"))
+        print(figures(asked.instances, sides=(asked.side,), rounds=asked.rounds))
+        return
     with Door(asked.connection) as door:
-        found = compare(door, instances=asked.instances, side=asked.side, rounds=asked.rounds)
-    print("| instances | bytes each | ours, 1/s | plain loop, 1/s | share |\n|---|---|---|---|---|")
-    print(
-        f"| {found.instances} | {found.instance_bytes} | {found.ours_per_s:.0f} | {found.plain_per_s:.0f} "
-        f"| {100 * found.share:.0f} % |"
-    )
+        print(
+            pages.table(_HEAD, [_row(compare(door, instances=asked.instances, side=asked.side, rounds=asked.rounds))])
+        )
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ serve.
 """
 STORING = """## What storing everything costs
 
-Limits: 10 % of the wall time, 300 MiB. *identify* hashes the scan and the code; *keep* is what was still to be
+Limits: 10 % of the wall time, 300 MiB. *identify* hashes the scan and the code; *settle* is what was still to be
 written when the result was.
 
 """
@@ -281,7 +281,7 @@ def page(results: dict[tuple[str, str], Any], speeds: dict[str, Any], packing: d
                 f"{min(pairs):.0f} to {max(pairs):.0f}",
                 f"{statistics.median(cpu):.0f}",
                 f"{median(cold, lambda r: r['stages']['identify']['wall_s']):.2f}",
-                f"{median(cold, lambda r: r['stages']['keep']['wall_s']):.2f}",
+                f"{median(cold, lambda r: r['stages']['settle']['wall_s']):.2f}",
                 verdict(memory, LIMITS["memory_mib"], at_most=True),
                 f"{median(without + cold, lambda r: r['others_cores']):.1f}",
             ]
@@ -320,7 +320,7 @@ def page(results: dict[tuple[str, str], Any], speeds: dict[str, Any], packing: d
         "pairs %",
         "more CPU %",
         "identify s",
-        "keep s",
+        "settle s",
         "more memory MiB",
         "cores used by others",
     )

@@ -1,6 +1,7 @@
 """What is measured on: a control plane of tests/cluster, our CRDs, a namespace, a pipeline that pretends."""
 
 import asyncio
+import contextlib
 import json
 import os
 import ssl
@@ -15,7 +16,7 @@ import yaml
 
 from benchmarks.isolated import ROOT
 from qsm_operator.credentials import Credentials, find_credentials
-from qsm_operator.transport import HttpTransport, Response
+from qsm_operator.transport import HttpTransport, Response, Unreachable
 
 CLUSTER = ROOT / "tests/cluster/cluster"
 NAMESPACE = "qsm-bench"
@@ -157,14 +158,16 @@ async def api() -> AsyncIterator[Api]:
 
 
 async def sweep(admin: Api) -> None:
-    """Remove every QSMJob of ours and what belongs to it."""
-    for path in (QSMJOBS, JOBS):
-        await admin.ask("DELETE", path, {"propagationPolicy": "Background"})
-    for _ in range(600):
-        left = [await admin.list(path) for path in (QSMJOBS, JOBS, f"/api/v1/namespaces/{NAMESPACE}/pods")]
+    """Remove every QSMJob of ours and what belongs to it; asked again, for of ten thousand one request takes a part."""
+    for _ in range(120):
+        for path in (QSMJOBS, JOBS):
+            with contextlib.suppress(Unreachable):
+                await admin.ask("DELETE", path, {"propagationPolicy": "Background"})
+        paths = (QSMJOBS, JOBS, f"/api/v1/namespaces/{NAMESPACE}/pods")
+        left = [json.loads((await admin.ask("GET", path, query={"limit": "1"})).body)["items"] for path in paths]
         if not any(left):
             return
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(2)
     raise SystemExit("the namespace does not become empty")
 
 

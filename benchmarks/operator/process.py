@@ -15,9 +15,7 @@ from benchmarks.operator.ground import log_file
 
 PORT = 26499
 _TICKS = os.sysconf("SC_CLK_TCK")
-_WRITE = re.compile(
-    r'qsm_kube_request_duration_seconds_count\{code="(\w+)",resource="(\w+)",verb="(PATCH|POST|DELETE)"\} ([0-9.e+]+)'
-)
+_WRITE = re.compile(r'qsm_kube_requests_total\{code="(\w+)",resource="(\w+)",verb="(PATCH|POST|DELETE)"\} ([0-9.e+]+)')
 
 
 class Process:
@@ -103,6 +101,8 @@ class Process:
         for _code, resource, verb, count in _WRITE.findall(text):
             name = f"{verb} {resource}"
             found[name] = found.get(name, 0) + int(float(count))
+        if not found and await self.metric("qsm_kube_requests_total") == 0:
+            raise SystemExit("the operator tells of no request at all: has the metric another name?")
         return found
 
     async def metric(self, name: str) -> float:

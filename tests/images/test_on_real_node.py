@@ -5,9 +5,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pydicom
 import pytest
+import yaml
+from kubernetes_for_tests import EXAMPLES
 
 pytestmark = pytest.mark.cluster
 
@@ -140,6 +143,58 @@ def test_no_such_scan_is_told(site, fast):
     status = site.finished("nothing")
     failed = next(condition for condition in status["conditions"] if condition["type"] == "Failed")
     assert (failed["reason"], failed["message"].split(":")[0]) == ("InvalidInput", "NoImages")
+
+
+def message_with(site, name, text, seconds=60):
+    """What the QSMJob says, once it says that."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for condition in site.get("qsmjob", name).get("status", {}).get("conditions", []):
+            if condition["type"] == "Complete" and text in condition["message"]:
+                return condition["reason"], condition["message"]
+        time.sleep(0.5)
+    raise AssertionError(f"{text} is not told within {seconds} s: {site.get('qsmjob', name)}\n{site.evidence()}")
+
+
+def test_an_image_that_cannot_be_pulled_is_told(site, scan):
+    document = yaml.safe_load((EXAMPLES / "pipelines/fast-v1.yaml").read_text())
+    document["metadata"]["name"] = "nowhere"
+    document["spec"]["image"] = f"localhost:1/nowhere@sha256:{'0' * 64}"
+    site.create(document)
+    site.submit("no-image", "scan-1", "nowhere")
+    reason, said = message_with(site, "no-image", "localhost:1/nowhere")
+    assert reason == "Staging"
+    assert "ImagePull" in said
+    site.kubectl("delete", "qsmjob", "no-image")
+
+
+def test_a_missing_secret_is_told_and_waited_for(site, scan, fast):
+    store = {"connectionRef": {"name": "not-there-yet"}, "uri": "s3://bucket/prefix"}
+    document = yaml.safe_load((EXAMPLES / "pipelines/fast-v1.yaml").read_text())
+    document["metadata"]["name"] = "keeps"
+    document["spec"] |= {"image": site.references["qsm-recon"], "interimData": store}
+    document["spec"]["backends"]["cpu"]["resources"] = {"limits": {"memory": "3Gi"}}
+    site.create(document)
+    site.submit("no-secret", "scan-1", "keeps", retryLimit=0)
+    reason, said = message_with(site, "no-secret", "not-there-yet")
+    assert (reason, 'secret "not-there-yet" not found' in said) == ("Staging", True)
+    # Created, it is found; and a store that nobody reaches is told in turn.
+    values = {"endpoint": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "something"}
+    metadata = {"name": "not-there-yet"}
+    site.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": values})
+    status = site.finished("no-secret")
+    failed = next(condition for condition in status["conditions"] if condition["type"] == "Failed")
+    assert "StoreUnreachable" in json.dumps(failed), failed
+
+
+def test_an_orthanc_that_nobody_reaches_is_told(site, fast):
+    values = {"url": "http://127.0.0.1:1", "username": "somebody", "password": "something"}
+    site.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "away"}, "stringData": values})
+    source = {"orthanc": {"connectionRef": {"name": "away"}, "seriesInstanceUIDs": ["1.2.840.99.1"]}}
+    site.submit("no-orthanc", "", source=source, retryLimit=0)
+    status = site.finished("no-orthanc", 600)
+    failed = next(condition for condition in status["conditions"] if condition["type"] == "Failed")
+    assert (failed["reason"], "OrthancUnavailable" in failed["message"]) == ("Unavailable", True), failed
 
 
 def test_the_operator_ends_in_order(site, first):

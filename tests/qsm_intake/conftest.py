@@ -37,9 +37,4 @@ def make_site(kubernetes, tmp_path):
 @pytest.fixture
 def site(make_site):
     """The usual place: hints on, Orthanc and one replica at work, one route for everything."""
-    site = make_site()
-    site.pipeline()
-    site.route()
-    site.intake().start().wait()
-    site.orthanc.start()
-    return site
+    return make_site().at_work()

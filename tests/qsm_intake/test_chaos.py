@@ -14,10 +14,13 @@ def test_twenty_acquisitions_while_everything_dies(make_site):
         site.intake().start()
     for one in site.replicas:
         one.wait()
+    webhook, operator = site.webhook(), site.operator()
     site.orthanc.start()
-    outcome = Chaos(site, 20, kill_seconds=3, pause_seconds=1).run()
-    assert outcome.kills.total() >= 1
+    outcome = Chaos(site, 20, webhook, operator, kill_seconds=4, pause_seconds=1).run()
+    assert set(outcome.kills) == {"orthanc", "intake", "webhook", "operator"}
     assert outcome.lost == []
     assert outcome.doubled == []
     assert outcome.wrong == []
     assert outcome.from_own_output == 0
+    assert outcome.unfinished == []
+    assert outcome.attempts == 20

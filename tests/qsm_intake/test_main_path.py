@@ -4,14 +4,13 @@ import json
 
 import pytest
 from intake_for_tests import CONTENT, MARKER
-from scans_for_tests import uid, write_scan
+from scans_for_tests import uid
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 
 
-def test_sent_by_c_store_it_gets_its_job(site, tmp_path):
-    write_scan(tmp_path / "scan", study=1)
-    site.orthanc.send(tmp_path / "scan")
+def test_sent_by_c_store_it_gets_its_job(site):
+    site.scan(study=1)
     ((name, job),) = site.until_jobs(1).items()
     source = job["spec"]["source"]["orthanc"]
     assert source["connectionRef"] == {"name": "main"}

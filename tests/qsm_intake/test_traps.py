@@ -24,14 +24,9 @@ def series_of(site, series_uid):
     return next(one["ID"] for one in found if one["MainDicomTags"]["SeriesInstanceUID"] == series_uid)
 
 
-def test_killed_inside_stable_age_the_event_never_comes_and_the_scan_finds_it(make_site, tmp_path):
-    site = make_site(stable_age=4)
-    site.pipeline()
-    site.route()
-    site.intake().start().wait()
-    site.orthanc.start()
-    write_scan(tmp_path / "scan")
-    site.orthanc.send(tmp_path / "scan")
+def test_killed_inside_stable_age_the_event_never_comes_and_the_scan_finds_it(make_site):
+    site = make_site(stable_age=4).at_work()
+    site.scan()
     site.orthanc.kill()
     site.orthanc.start()
     site.until_jobs(1, seconds=25)
@@ -40,53 +35,34 @@ def test_killed_inside_stable_age_the_event_never_comes_and_the_scan_finds_it(ma
     ]
 
 
-def test_without_webhook_the_change_log_leads_to_it(make_site, tmp_path):
-    site = make_site(hints=False)
-    site.pipeline()
-    site.route()
-    site.intake(scan_seconds=600).start().wait()
-    site.orthanc.start()
+def test_without_webhook_the_change_log_leads_to_it(make_site):
+    site = make_site(hints=False).at_work(scan_seconds=600)
     site.until(lambda: "qsm-intake-main" in site.kubectl("get", "configmaps"))
-    write_scan(tmp_path / "scan")
-    site.orthanc.send(tmp_path / "scan")
+    site.scan()
     site.until_jobs(1, seconds=15)
     assert site.replicas[0].metric("qsm_intake_series_received_total", found_by="changes") == 2
 
 
-def test_events_lost_while_intake_was_dead(site, tmp_path):
-    write_scan(tmp_path / "one", study=1)
-    site.orthanc.send(tmp_path / "one")
+@pytest.mark.parametrize("is_wiped", [False, True], ids=["", "and the change log is wiped"])
+def test_events_lost_while_intake_was_dead(site, is_wiped):
+    site.scan("one", study=1)
     site.until_jobs(1)
     site.replicas[0].kill()
-    write_scan(tmp_path / "two", study=2)
-    site.orthanc.send(tmp_path / "two")
+    site.scan("two", study=2)
     time.sleep(4)
-    site.replicas[0].start().wait()
-    site.until_jobs(2, seconds=25)
-
-
-def test_change_log_wiped_while_intake_was_dead(site, tmp_path):
-    write_scan(tmp_path / "one", study=1)
-    site.orthanc.send(tmp_path / "one")
-    site.until_jobs(1)
-    site.replicas[0].kill()
-    write_scan(tmp_path / "two", study=2)
-    site.orthanc.send(tmp_path / "two")
-    time.sleep(4)
-    site.orthanc.request("DELETE", "/changes")
+    if is_wiped:
+        site.orthanc.request("DELETE", "/changes")
     site.replicas[0].start().wait()
     site.until_jobs(2, seconds=25)
 
 
 def test_database_restored_from_an_older_one(site, tmp_path):
-    write_scan(tmp_path / "one", study=1)
-    site.orthanc.send(tmp_path / "one")
+    site.scan("one", study=1)
     site.until_jobs(1)
     site.orthanc.stop()
     shutil.copytree(site.orthanc.folder / "db", tmp_path / "backup")
     site.orthanc.start()
-    write_scan(tmp_path / "two", study=2)
-    site.orthanc.send(tmp_path / "two")
+    site.scan("two", study=2)
     site.until_jobs(2)
     time.sleep(3)
     site.orthanc.stop()
@@ -95,27 +71,20 @@ def test_database_restored_from_an_older_one(site, tmp_path):
     site.orthanc.start()
     quiet(site, seconds=8, count=2)
     assert "change log begins anew" in site.replicas[0].log
-    write_scan(tmp_path / "three", study=3)
-    site.orthanc.send(tmp_path / "three")
+    site.scan("three", study=3)
     site.until_jobs(3)
 
 
 def test_sent_again_raises_no_event_and_nothing_new(site, tmp_path):
-    write_scan(tmp_path / "scan")
-    site.orthanc.send(tmp_path / "scan")
+    site.scan()
     site.until_jobs(1)
     site.orthanc.send(tmp_path / "scan")
     quiet(site)
 
 
 def test_sent_again_where_instances_are_overwritten(make_site, tmp_path):
-    site = make_site(OverwriteInstances=True)
-    site.pipeline()
-    site.route()
-    site.intake().start().wait()
-    site.orthanc.start()
-    paths = write_scan(tmp_path / "scan")
-    site.orthanc.send(tmp_path / "scan")
+    site = make_site(OverwriteInstances=True).at_work()
+    paths = site.scan()
     ((first, _),) = site.until_jobs(1).items()
     phase = series_of(site, uid(1, 2))
     site.until(lambda: site.metadata(phase, CONTENT))
@@ -177,11 +146,7 @@ def test_a_slow_sender_cut_in_half(site, tmp_path):
 
 
 def test_after_the_deadline_an_incomplete_one_is_refused_with_what_is_missing(make_site, tmp_path):
-    site = make_site()
-    site.pipeline()
-    site.route()
-    site.intake(incomplete_deadline_seconds=6).start().wait()
-    site.orthanc.start()
+    site = make_site().at_work(incomplete_deadline_seconds=6)
     paths = write_scan(tmp_path / "scan")
     paths[-1].unlink()
     site.orthanc.send(tmp_path / "scan")
@@ -190,8 +155,7 @@ def test_after_the_deadline_an_incomplete_one_is_refused_with_what_is_missing(ma
     intake = site.replicas[0]
     assert intake.metric("qsm_intake_refused_total", reason="Incomplete") == 1
     assert not site.jobs()
-    write_scan(tmp_path / "again")
-    site.orthanc.send(tmp_path / "again")
+    site.scan("again")
     site.until_jobs(1)
 
 
@@ -211,23 +175,21 @@ def test_own_results_and_unsuitable_series_never_have_a_job(site, tmp_path):
     quiet(site, count=0)
 
 
-def test_a_paused_route_switched_on_again(site, tmp_path):
+def test_a_paused_route_switched_on_again(site):
     site.route(paused=True)
     time.sleep(3)
-    write_scan(tmp_path / "scan")
-    site.orthanc.send(tmp_path / "scan")
+    site.scan()
     site.until(lambda: set(site.states().values()) == {"received (route paused)"})
     site.route(paused=False)
     site.until_jobs(1, seconds=15)
 
 
-def test_a_second_route_that_slept(site, tmp_path):
+def test_a_second_route_that_slept(site):
     site.pipeline("other-v1")
     site.route(onMatch="Continue")
     site.route("sleeper", pipelines=("other-v1",), paused=True)
     time.sleep(3)
-    write_scan(tmp_path / "scan")
-    site.orthanc.send(tmp_path / "scan")
+    site.scan()
     ((first, _),) = site.until_jobs(1).items()
     site.until(lambda: len(site.states()) == 2 and None not in site.states().values())
     site.pipeline("edited-v1")
@@ -240,11 +202,10 @@ def test_a_second_route_that_slept(site, tmp_path):
     quiet(site, count=2)
 
 
-def test_no_route_takes_it_until_one_does(site, tmp_path):
+def test_no_route_takes_it_until_one_does(site):
     site.route(match={"all": [{"attribute": "ProtocolName", "equals": ["something else"]}]})
     time.sleep(3)
-    write_scan(tmp_path / "scan")
-    site.orthanc.send(tmp_path / "scan")
+    site.scan()
     site.until(lambda: set(site.states().values()) == {"not suitable (NoRoute)"})
     assert site.replicas[0].metric("qsm_intake_unmatched_total") >= 1
     site.route()
@@ -252,8 +213,7 @@ def test_no_route_takes_it_until_one_does(site, tmp_path):
 
 
 def test_deleted_while_it_is_looked_at_and_sent_once_more(site, tmp_path):
-    write_scan(tmp_path / "scan")
-    site.orthanc.send(tmp_path / "scan")
+    site.scan()
     site.until_jobs(1)
     for series_id in site.orthanc.series():
         site.orthanc.request("DELETE", f"/series/{series_id}")
@@ -262,25 +222,18 @@ def test_deleted_while_it_is_looked_at_and_sent_once_more(site, tmp_path):
     quiet(site)
 
 
-def test_another_patient_id_is_another_resource_and_no_second_job(site, tmp_path):
-    write_scan(tmp_path / "scan")
-    site.orthanc.send(tmp_path / "scan")
+def test_another_patient_id_is_another_resource_and_no_second_job(site):
+    site.scan()
     site.until_jobs(1)
-    write_scan(tmp_path / "renamed", PatientID="CANARYOTHER")
-    site.orthanc.send(tmp_path / "renamed")
+    site.scan("renamed", PatientID="CANARYOTHER")
     site.until(lambda: len(site.orthanc.series()) == 4)
     quiet(site)
 
 
-def test_metadata_registered_by_name(make_site, tmp_path):
+def test_metadata_registered_by_name(make_site):
     names = {"qsm-state": STATE, "qsm-marker": MARKER, "qsm-content": CONTENT}
-    site = make_site(UserMetadata=names)
-    site.pipeline()
-    site.route()
-    site.intake().start().wait()
-    site.orthanc.start()
-    write_scan(tmp_path / "scan")
-    site.orthanc.send(tmp_path / "scan")
+    site = make_site(UserMetadata=names).at_work()
+    site.scan()
     ((name, _),) = site.until_jobs(1).items()
     series = site.orthanc.series()[0]
     site.until(lambda: site.metadata(series, "qsm-state") == f"queued ({name})")
@@ -289,12 +242,11 @@ def test_metadata_registered_by_name(make_site, tmp_path):
     assert site.replicas[0].metric("qsm_orthanc_requests_total", op="series/instances-tags") == requests
 
 
-def test_credentials_renewed_without_a_restart(site, tmp_path):
+def test_credentials_renewed_without_a_restart(site):
     (site.connections / "main" / "password").write_text("wrong")
     site.until(lambda: "has changed" in site.replicas[0].log, seconds=30)
     site.until(lambda: "credentials are refused" in site.replicas[0].log)
-    write_scan(tmp_path / "scan")
-    site.orthanc.send(tmp_path / "scan")
+    site.scan()
     status = lambda: site.kubernetes.get("-n", site.namespace, "qsmroute", "brains").get("status") or {}  # noqa: E731
     site.until(lambda: any(one["reason"] == "SourceUnreachable" for one in status().get("conditions", [])))
     assert not site.jobs()
@@ -303,14 +255,13 @@ def test_credentials_renewed_without_a_restart(site, tmp_path):
     assert PASSWORD not in site.replicas[0].log
 
 
-def test_a_file_that_is_gone_from_orthancs_storage(make_site, tmp_path):
+def test_a_file_that_is_gone_from_orthancs_storage(make_site):
     """One broken instance holds nobody up and is named by what is missing."""
     site = make_site(hints=False)
     site.pipeline()
     site.route()
     site.orthanc.start()
-    write_scan(tmp_path / "scan")
-    site.orthanc.send(tmp_path / "scan")
+    site.scan()
     site.orthanc.stop()
     next(
         path for path in (site.orthanc.folder / "db").rglob("*") if path.is_file() and "index" not in path.name
@@ -318,9 +269,25 @@ def test_a_file_that_is_gone_from_orthancs_storage(make_site, tmp_path):
     site.orthanc.start()
     site.intake(incomplete_deadline_seconds=20).start().wait()
     site.until(lambda: (site.states().get("1") or "").startswith("incomplete (1 of 24 image is missing"))
-    write_scan(tmp_path / "other", study=2)
-    site.orthanc.send(tmp_path / "other")
+    site.scan("other", study=2)
     site.until_jobs(1)
     site.until(lambda: site.replicas[0].metric("qsm_intake_refused_total", reason="Incomplete") == 1, seconds=60)
     written = {site.metadata(series_id, STATE) for series_id in site.orthanc.series()}
     assert any(state.startswith("not suitable (Incomplete: 1 of 24 image is missing: echo ") for state in written)
+
+
+def test_an_orthanc_that_checks_revisions(make_site):
+    """It refuses what does not say which revision it replaces."""
+    site = make_site(CheckRevisions=True).at_work(incomplete_deadline_seconds=4)
+    paths = site.scan(send=False)
+    phase = site.folder / "phase"
+    phase.mkdir()
+    for path in paths[12:]:
+        path.rename(phase / path.name)
+    site.orthanc.send(site.folder / "scan")
+    site.until(lambda: site.states().get("1") == "not suitable (NoPhase)")
+    site.orthanc.send(phase)
+    ((name, _),) = site.until_jobs(1).items()
+    site.until(lambda: site.states() == {"1": f"queued ({name})", "2": f"queued ({name})"})
+    assert site.replicas[0].metric("qsm_orthanc_requests_total", op="metadata", code="409") >= 1
+    assert "WARNING" not in site.replicas[0].log.split("holds the Lease")[1]

@@ -1,16 +1,12 @@
 """Orthanc down, slow, refusing, babbling; hints forged, replayed, in floods; names in every character set."""
 
-import http.client
-import json
 import re
 import time
-import urllib.error
-import urllib.request
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
 from bad_orthanc_for_tests import BadServer
+from hint_flood import MIXTURE, HintFlood
 from intake_for_tests import TOKEN
 from many_scans_for_tests import ManyScans
 from scans_for_tests import write_scan
@@ -18,32 +14,23 @@ from scans_for_tests import write_scan
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 
 
-def hint(intake, series, token=TOKEN, body=None):
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{intake.hint_port}/hint",
-        data=body if body is not None else json.dumps({"series": series, "seq": 1}).encode(),
-        headers={"Authorization": f"Bearer {token}"},
-        method="POST",
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own address
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
-
-
-@pytest.mark.parametrize("behaviour", [500, 401, 404, "html", "json", "cut", "reset", "slow"])
-def test_orthanc_answers_badly_for_a_while_and_nothing_is_lost(make_site, tmp_path, behaviour):
+@contextmanager
+def behind(make_site, **settings):
+    """Intake that reaches Orthanc through somebody who can make trouble: the site, intake, and that somebody."""
     site = make_site(hints=False)
     site.pipeline()
     site.route()
     site.orthanc.start()
     with BadServer(("127.0.0.1", site.orthanc.http_port)) as between:
         (site.connections / "main" / "url").write_text(between.url)
-        intake = site.intake(orthanc_timeout_seconds=20).start().wait()
+        yield site, site.intake(**settings).start().wait(), between
+
+
+@pytest.mark.parametrize("behaviour", [500, 401, 404, "html", "json", "cut", "reset", "slow"])
+def test_orthanc_answers_badly_for_a_while_and_nothing_is_lost(make_site, behaviour):
+    with behind(make_site, orthanc_timeout_seconds=20) as (site, intake, between):
         between.behaviour, between.slow_seconds = behaviour, 3.0
-        write_scan(tmp_path / "scan")
-        site.orthanc.send(tmp_path / "scan")
+        site.scan()
         time.sleep(12)
         if behaviour != "slow":
             assert not site.jobs()
@@ -54,54 +41,71 @@ def test_orthanc_answers_badly_for_a_while_and_nothing_is_lost(make_site, tmp_pa
         assert canary not in intake.log
 
 
-def test_orthanc_hangs_and_comes_back(site, tmp_path):
-    write_scan(tmp_path / "scan")
-    site.orthanc.send(tmp_path / "scan")
+def test_orthanc_hangs_and_comes_back(site):
+    site.scan()
     site.until_jobs(1)
     site.orthanc.pause()
     time.sleep(8)
     assert site.replicas[0].ask("/healthz") == "ok"
     site.orthanc.resume()
-    write_scan(tmp_path / "other", study=2)
-    site.orthanc.send(tmp_path / "other")
+    site.scan("other", study=2)
     site.until_jobs(2)
 
 
-def test_forged_and_replayed_hints_and_ten_thousand_a_minute(site, tmp_path):
+def test_ten_thousand_hints_a_minute_forged_replayed_and_true(make_site):
+    """For 20 s; the change log is read once a minute only, so what comes in time came by a true hint."""
+    site = make_site().at_work(poll_seconds=60, scan_seconds=600)
     intake = site.replicas[0]
-    write_scan(tmp_path / "scan")
-    site.orthanc.send(tmp_path / "scan")
+    site.scan()
     site.until_jobs(1)
-    series = site.orthanc.series()
-    assert hint(intake, series[0], token="forged") == 401
-    assert hint(intake, "../system") == 400
-    assert hint(intake, "", body=b"x" * 5000) == 400
-    unknown = "0" * 8 + "-00000000" * 4
-    began, answers = time.monotonic(), []
+    before_mib, looks = intake.most_memory_mib, intake.metric("qsm_orthanc_requests_total", op="series/instances-tags")
+    true = intake.metric("qsm_intake_hints_total", result="accepted")
+    many = ManyScans(site.folder / "template")
+    with HintFlood(intake.hint_port, TOKEN, site.orthanc.series()) as flood:
+        began = time.monotonic()
+        for number in range(1, 6):
+            site.orthanc.send(many.write(site.folder / "out", number))
+            site.until_jobs(1 + number, seconds=10)
+        time.sleep(max(0.0, 20.0 - (time.monotonic() - began)))
+    assert flood.sent / flood.seconds > 150
+    assert {kind: flood.statuses(kind) for kind in set(MIXTURE)} == {
+        "forged": {401}, "replayed": {202}, "unknown": {202}, "malformed": {400}
+    }  # fmt: skip
+    assert intake.metric("qsm_intake_hints_total", result="unauthorized") == flood.of("forged")
+    assert intake.metric("qsm_intake_hints_total", result="malformed") == flood.of("malformed")
+    accepted = intake.metric("qsm_intake_hints_total", result="accepted") - true
+    assert accepted == flood.of("replayed") + flood.of("unknown") + 2 * 5
+    # Headers are read for what is new alone.
+    assert intake.metric("qsm_orthanc_requests_total", op="series/instances-tags") - looks <= 2 * 2 * 5
+    assert intake.most_memory_mib - before_mib < 30
+    assert len(intake.log.splitlines()) < 100
 
-    def flood(number):
-        connection = http.client.HTTPConnection("127.0.0.1", intake.hint_port, timeout=10)
-        found = []
-        for turn in range(250):
-            body = json.dumps({"series": [*series, unknown][turn % 3], "seq": number})
-            connection.request("POST", "/hint", body, {"Authorization": f"Bearer {TOKEN}"})
-            answer = connection.getresponse()
-            answer.read()
-            found.append(answer.status)
-        connection.close()
-        return found
 
-    with ThreadPoolExecutor(4) as pool:
-        for found in pool.map(flood, range(8)):
-            answers += found
-    seconds = time.monotonic() - began
-    assert set(answers) <= {202, 429}
-    write_scan(tmp_path / "other", study=2)
-    site.orthanc.send(tmp_path / "other")
-    site.until_jobs(2, seconds=20)
-    # Replays are answered from the line: far fewer looks than hints.
-    assert intake.metric("qsm_orthanc_requests_total", op="series/instances-tags", code="200") <= 20
-    print(f"{len(answers)} hints in {seconds:.1f} s")  # noqa: T201 - shown with -s
+def test_more_hints_than_are_taken_are_turned_away_and_the_change_log_leads_on(make_site):
+    site = make_site().at_work(hints_per_minute=60)
+    intake = site.replicas[0]
+    site.scan()
+    site.until_jobs(1)
+    with HintFlood(intake.hint_port, TOKEN, site.orthanc.series(), mixture=("replayed", "forged")) as flood:
+        site.scan("other", study=2)
+        site.until_jobs(2, seconds=15)
+    assert flood.statuses("replayed") == {202, 429}
+    assert flood.statuses("forged") == {401}
+    assert flood.headers[429]["Retry-After"] == "10"
+    assert intake.metric("qsm_intake_hints_total", result="throttled") >= flood.answers["replayed", 429] > 0
+
+
+def test_orthanc_has_no_space_left_for_its_own_notes(make_site):
+    """QSMJobs are made; what technologists see is written when there is space again."""
+    with behind(make_site) as (site, intake, between):
+        between.behaviour, between.only = 507, "PUT"
+        site.scan()
+        site.until_jobs(1)
+        assert set(site.states().values()) == {None}
+        assert intake.ask("/healthz") == "ok"
+        between.behaviour = "good"
+        site.until(lambda: all((one or "").startswith("queued") for one in site.states().values()), seconds=60)
+    assert len(site.jobs()) == 1
 
 
 def test_two_replicas_one_leads_and_the_other_follows_when_it_dies(make_site, tmp_path):
@@ -179,21 +183,14 @@ def test_five_thousand_instances_in_one_series(site, tmp_path):
     site.orthanc.stop()
     site.orthanc.settings["StableAge"] = 3
     site.orthanc.start()
-    before = memory_mib(site.replicas[0])
+    before = site.replicas[0].most_memory_mib
     began = time.monotonic()
     site.orthanc.send(folder)
     series = site.orthanc.get("/series?expand")[0]
     assert len(series["Instances"]) > 5000
     site.until(lambda: (site.states().get("1") or "received") != "received", seconds=600)
-    grown = memory_mib(site.replicas[0]) - before
+    grown = site.replicas[0].most_memory_mib - before
     print(f"5,040 instances: {grown:.0f} MiB more, {time.monotonic() - began:.0f} s with sending")  # noqa: T201
     assert grown < 200
-    write_scan(tmp_path / "other", study=2)
-    site.orthanc.send(tmp_path / "other")
+    site.scan("other", study=2)
     site.until_jobs(1, seconds=120)
-
-
-def memory_mib(intake):
-    """The most memory the process ever had."""
-    status = Path(f"/proc/{intake.process.pid}/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024

@@ -184,6 +184,13 @@ class World:
             }
         ]
 
+    def pod_waits(self, reason="ContainerCreating", message=""):
+        """A node has it and does not run it."""
+        pod = self.live_pod() or self.pod_appears()
+        pod["spec"]["nodeName"] = "node-1"
+        waiting = {"reason": reason, "message": message}
+        pod["status"] = {"phase": "Pending", "containerStatuses": [{"name": "recon", "state": {"waiting": waiting}}]}
+
     def pod_runs(self):
         pod = self.live_pod() or self.pod_appears()
         if pod is None:

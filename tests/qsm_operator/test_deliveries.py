@@ -58,6 +58,15 @@ def test_a_destination_that_is_away_is_tried_again_and_not_counted(world, fits_s
     assert [event.reason for event in w.events] == ["Queued", "Running", "Delivering", "Succeeded"]
 
 
+def test_what_a_receiver_could_not_be_asked_is_said(world, fits_status):
+    w = world(execution={"backend": "CPU"})
+    w.runs_and_ends(code=0, report=report("Delivered", reason=None, message="cannot be asked what it has"))
+    fits_status(w.status)
+    assert w.state == ("True", "Succeeded")
+    said = w.condition("ResultsDelivered")["message"]
+    assert said == "source: Delivered; pacs: Delivered (cannot be asked what it has)"
+
+
 def test_pauses_grow_and_the_deadline_ends_it(world, fits_status):
     w = world(deliveryDeadlineSeconds=7200)
     pauses = []
@@ -124,6 +133,21 @@ def test_exit_code_and_step(world, code, step, result, counted, over):
     assert (w.condition("Failed")["status"] == "True") is over
     if over:
         assert w.condition("Failed")["reason"] == result
+
+
+def test_the_next_attempt_is_told_what_was_made(world):
+    """So it needs the source no more."""
+
+    def asked():
+        (container,) = next(reversed(w.jobs.values()))["spec"]["template"]["spec"]["containers"]
+        return json.loads(container["env"][0]["value"])["job"]
+
+    w = world(execution={"backend": "CPU"})
+    w.settle()
+    assert "made" not in asked()
+    fail(w)
+    w.later(70).settle()
+    assert (asked()["attempt"], asked()["made"]) == (2, {"ChiMap": "1.2.3"})
 
 
 def test_only_the_delivery_counts_once_results_exist(world):

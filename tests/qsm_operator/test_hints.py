@@ -131,6 +131,19 @@ def test_a_flood_is_turned_away_and_passes(tmp_path):
     assert later == [202] * 10 + [429] * 2
 
 
+def test_a_flood_of_forged_ones_takes_no_room_of_true_ones(tmp_path):
+    place = Place(tmp_path, hints_per_minute=60)
+
+    async def story():
+        async with place.client() as session:
+            forged = [await place.post(session, token="wrong") for _ in range(100)]
+            return forged, await place.post(session)
+
+    forged, true = asyncio.run(story())
+    assert set(forged) == {401}
+    assert true == 202
+
+
 def test_over_tls(tmp_path):
     cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
     subprocess.run(

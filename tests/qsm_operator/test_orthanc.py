@@ -8,6 +8,7 @@ from bad_orthanc_for_tests import BadServer
 
 from qsm_operator import orthanc_session
 from qsm_operator.connections import OrthancConnection
+from qsm_operator.intake_settings import IntakeSettings
 from qsm_operator.orthanc import (
     Orthanc,
     OrthancError,
@@ -139,12 +140,26 @@ def test_a_change_log_of_another_shape(server, answer):
     assert isinstance(error, OrthancGarbledError)
 
 
-def test_abilities_by_version(server):
-    server.replaced["/system"] = json.dumps(
-        {"ApiVersion": 26, "Version": "1.12.5", "UserMetadata": {"a": 5600}}
-    ).encode()
+@pytest.mark.parametrize(
+    ("said", "filters"),
+    [
+        ({"ApiVersion": 16, "Version": "1.10.1"}, False),
+        ({"ApiVersion": 26, "Version": "1.12.5", "Capabilities": {"HasExtendedChanges": True}}, True),
+        ({"ApiVersion": 26, "Version": "1.12.5", "Capabilities": {"HasExtendedChanges": False}}, False),
+        ({"Capabilities": "none"}, False),
+    ],
+)
+def test_abilities(server, said, filters):
+    server.replaced["/system"] = json.dumps(said).encode()
     found, _ = ask(server, lambda one: one.system())
-    assert (found.has_labels, found.filters_changes, found.user_metadata) == (True, True, {"a": 5600})
-    server.replaced["/system"] = b'{"ApiVersion": 16, "Version": "1.10.1"}'
-    found, _ = ask(server, lambda one: one.system())
-    assert (found.has_labels, found.filters_changes, found.user_metadata) == (False, False, {})
+    assert found.filters_changes is filters
+
+
+@pytest.mark.slow
+def test_an_answer_after_half_a_minute_is_waited_for(server):
+    """With the default patience."""
+    server.behaviour, server.slow_seconds = "slow", 30.0
+    server.replaced["/series"] = json.dumps([ID]).encode()
+    found, seen = ask(server, lambda one: one.series_ids(), timeout_seconds=IntakeSettings().orthanc_timeout_seconds)
+    assert found == [ID]
+    assert len(seen) == 1

@@ -125,6 +125,25 @@ def test_a_busy_gpu_is_waited_for_and_then_left(world):
     assert w.most_live == 1
 
 
+def test_an_image_that_cannot_be_pulled_is_told(world):
+    w = world(execution={"backend": "CPU"}).settle()
+    w.pod_waits("ImagePullBackOff", 'Back-off pulling image "registry.example/qsm-recon@sha256:12"')
+    message = w.settle().condition("Complete")["message"]
+    assert w.state == ("Unknown", "Staging")
+    assert "ImagePullBackOff: Back-off pulling image" in message
+
+
+def test_a_secret_that_is_not_there_is_told(world):
+    w = world(execution={"backend": "CPU"}).settle()
+    w.pod_waits()
+    assert w.settle().condition("Complete")["message"] == "Attempt 1 is being started on CPU."
+    w.trouble = 'MountVolume.SetUp failed for volume "connection-0" : secret "main-orthanc" not found'
+    assert 'secret "main-orthanc" not found' in w.settle().condition("Complete")["message"]
+    w.trouble = ""
+    w.pod_runs()
+    assert w.settle().state == ("Unknown", "Running")
+
+
 def test_a_busy_gpu_that_comes_free_is_taken(world):
     w = world(execution={"backend": "Auto", "fallback": {"when": ["Unschedulable"], "afterSeconds": 30}}).settle()
     w.pod_unschedulable()

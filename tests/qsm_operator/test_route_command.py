@@ -17,7 +17,7 @@ CANARIES = ("CANARY", "19010203", "1.2.826.0.1.3680043.9.9999")
 @pytest.fixture(scope="module")
 def scan(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("CANARY^FOLDER")
-    write_scan(folder)
+    write_scan(folder, short=True)  # a canary in ContrastBolusAgent is a contrast agent
     return folder
 
 

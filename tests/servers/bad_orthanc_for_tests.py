@@ -15,6 +15,8 @@ class BadServer:
         self.times = -1
         """How often it behaves so before it is good again; -1: always."""
         self.asked: list[tuple[str, str]] = []
+        self.only = ""
+        """Only to requests with this method, where one is said."""
         self.slow_seconds = 1.0
         self.behind = behind
         self.replaced: dict[str, bytes] = {}
@@ -30,7 +32,7 @@ class BadServer:
             def _any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 outer.asked.append((self.command, self.path))
-                behaviour = outer.next()
+                behaviour = outer.next() if outer.only in {"", self.command} else "good"
                 try:
                     outer.answer(self, behaviour, body)
                 except OSError:

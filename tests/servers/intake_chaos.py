@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,25 +20,33 @@ class Outcome:
 
     sent: int
     seconds: float = 0.0
+    sending_seconds: float = 0.0
+    """Of these, how long was sent and killed."""
     kills: Counter[str] = field(default_factory=Counter)
     lost: list[int] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     from_own_output: int = 0
     wrong: list[str] = field(default_factory=list)
     """Jobs for fewer instances than the acquisition has, or of nothing that was sent."""
-    found_by: dict[str, int] = field(default_factory=dict)
+    unfinished: list[str] = field(default_factory=list)
+    """QSMJobs that the operator did not bring to their end."""
+    attempts: int = 0
+    """Pods' Jobs in all: one for each QSMJob where nothing was started twice."""
 
 
 class Chaos:
-    """`kill_seconds`: something is killed about so often. `pause_seconds`: of a sender after each.
+    """`kill_seconds`: each kind of program is killed about so often. `pause_seconds`: of a sender after each.
 
-    Each tenth study also has a result of our own in it.
+    Killed are Orthanc, one replica of intake or another, what brings hints to them, and the operator that makes pods of
+    the QSMJobs. Each tenth study also has a result of our own in it.
     """
 
     def __init__(
         self,
         site: Any,
         count: int,
+        webhook: Any,
+        operator: Any,
         *,
         kill_seconds: float,
         seed: int = 1,
@@ -46,8 +55,14 @@ class Chaos:
     ) -> None:
         self.pause_seconds = pause_seconds
         self.site, self.count, self.kill_seconds, self.senders = site, count, kill_seconds, senders
-        self.random = random.Random(seed)  # noqa: S311 - chaos that can be repeated
-        self.outcome = Outcome(count)
+        self.seed, self.outcome = seed, Outcome(count)
+        self._victims = {
+            "orthanc": [site.orthanc],
+            "intake": site.replicas,
+            "webhook": [webhook],
+            "operator": [operator],
+        }
+        self._trouble: list[BaseException] = []
         self._scans = ManyScans(site.folder / "template")
         self._own = ManyScans(site.folder / "own", ImageType=["DERIVED", "PRIMARY", "QSM"])
         self._next = 0
@@ -58,21 +73,30 @@ class Chaos:
         """Send all of them, then wait until nothing changes any more."""
         began = time.monotonic()
         senders = [threading.Thread(target=self._send_all) for _ in range(self.senders)]
-        killer = threading.Thread(target=self._kill_all)
-        for thread in (*senders, killer):
+        killers = [
+            threading.Thread(target=self._kill_again_and_again, args=victims) for victims in self._victims.items()
+        ]
+        for thread in (*senders, *killers):
             thread.start()
         for thread in senders:
             thread.join()
+        self.outcome.sending_seconds = time.monotonic() - began
         self._is_over.set()
-        killer.join()
-        self._heal()
+        for thread in killers:
+            thread.join()
+        if self._trouble:
+            raise self._trouble[0]
         end = time.monotonic() + settle_seconds
-        while time.monotonic() < end and len(self._jobs_by_series()) < self.count:
+        while time.monotonic() < end and not self._is_settled():
             time.sleep(1)
         time.sleep(self.site.patience_seconds)
         self.outcome.seconds = time.monotonic() - began
         self._count()
         return self.outcome
+
+    def _is_settled(self) -> bool:
+        jobs = self.site.jobs().values()
+        return len(jobs) >= self.count and all(_is_finished(job) for job in jobs)
 
     def _take(self) -> int | None:
         with self._lock:
@@ -80,7 +104,7 @@ class Chaos:
             return self._next if self._next <= self.count else None
 
     def _send_all(self) -> None:
-        while (number := self._take()) is not None:
+        while (number := self._take()) is not None and not self._trouble:
             folder = self._scans.write(self.site.folder / "out", number)
             self._send(folder)
             if number % 10 == 0:
@@ -92,7 +116,7 @@ class Chaos:
 
     def _send(self, folder: Path) -> None:
         """What a scanner does: again and again until Orthanc has taken everything."""
-        while True:
+        while not self._trouble:
             try:
                 self.site.orthanc.send(folder)
             except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
@@ -100,30 +124,19 @@ class Chaos:
             else:
                 return
 
-    def _kill_all(self) -> None:
-        while not self._is_over.wait(self.random.uniform(0.5, 1.5) * self.kill_seconds):
-            victim = self.random.choice(["orthanc", "intake", "both", "webhook"])
-            self.outcome.kills[victim] += 1
-            orthanc, replicas = self.site.orthanc, self.site.replicas
-            if victim in {"intake", "both"}:
-                self.random.choice(replicas).kill()
-            if victim in {"orthanc", "both", "webhook"}:
-                orthanc.kill()
-                # A webhook that is dead: Orthanc comes back without one, or finds it again.
-                dead = victim == "webhook" and "QSM_HINT_URL" in orthanc.environment
-                if dead:
-                    self._url = orthanc.environment.pop("QSM_HINT_URL")
-                elif "QSM_HINT_URL" not in orthanc.environment:
-                    orthanc.environment["QSM_HINT_URL"] = self._url
-            time.sleep(self.random.uniform(0, 2))
-            self._heal()
-
-    def _heal(self) -> None:
-        if self.site.orthanc._process is None:
-            self.site.orthanc.start()
-        for one in self.site.replicas:
-            if one.process is None:
-                one.start()
+    def _kill_again_and_again(self, name: str, victims: Sequence[Any]) -> None:
+        """One kind of program, on its own clock: what is killed while another is down is left to chance."""
+        chance = random.Random(f"{self.seed}/{name}")  # noqa: S311 - chaos that can be repeated
+        try:
+            while not self._is_over.wait(chance.uniform(0.5, 1.5) * self.kill_seconds):
+                victim = chance.choice(victims)
+                victim.kill()
+                self.outcome.kills[name] += 1
+                time.sleep(chance.uniform(0.0, 2.0))
+                victim.start()
+        except BaseException as error:
+            self._trouble.append(error)
+            raise
 
     def _jobs_by_series(self) -> dict[tuple[str, ...], list[dict[str, Any]]]:
         found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
@@ -133,6 +146,8 @@ class Chaos:
         return found
 
     def _count(self) -> None:
+        self.outcome.unfinished = [name for name, job in self.site.jobs().items() if not _is_finished(job)]
+        self.outcome.attempts = len(self.site.kubernetes.get("-n", self.site.namespace, "jobs")["items"])
         found = self._jobs_by_series()
         for number in range(1, self.count + 1):
             jobs = found.pop(ManyScans.series(number), [])
@@ -147,3 +162,8 @@ class Chaos:
                 self.outcome.from_own_output += len(jobs)
             else:
                 self.outcome.wrong += [job["metadata"]["name"] for job in jobs]
+
+
+def _is_finished(job: dict[str, Any]) -> bool:
+    conditions = job.get("status", {}).get("conditions", [])
+    return any(one["type"] == "Complete" and one["status"] == "True" for one in conditions)

@@ -15,20 +15,68 @@ import yaml
 from canaries_for_tests import check
 from kubernetes_for_tests import EXAMPLES
 from orthanc_for_tests import PYTHON_PLUGIN, OrthancServer, free_port
+from scans_for_tests import write_scan
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "operator/orthanc-plugin/qsm_hint.py"
 TOKEN = "a-token-for-tests-only"  # noqa: S105 - it opens nothing
+REPORT = '{"version": 1, "outputs": [{"kind": "ChiMap", "seriesInstanceUID": "1.2.3"}]}'
+"""What pods on fake nodes say that they made."""
 STATE, MARKER, CONTENT = 5600, 5601, 5602
 
 
-class IntakeProcess:
-    """One replica. Settings by name; `kill` and `start` as often as you like."""
+class Killable:
+    """A program of our own in a process of its own; `kill` and `start` as often as you like."""
+
+    def __init__(self, program, environment, log_file):
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        self.program, self.environment, self.log_file = program, environment, log_file
+        self.process = None
+
+    def start(self):
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *self.program], env=self.environment, stdout=log, stderr=log
+            )
+        return self
+
+    def kill(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+    def stop(self):
+        """As Kubernetes does; the exit code."""
+        if self.process is None:
+            return None
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(40)
+        self.process = None
+        return code
+
+    @property
+    def log(self):
+        return self.log_file.read_text()
+
+    @property
+    def most_memory_mib(self):
+        """The most it ever had since its start."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+
+    @property
+    def cpu_seconds(self):
+        """CPU seconds it has used since its start."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class IntakeProcess(Killable):
+    """One replica. Settings by name."""
 
     def __init__(self, folder, kubeconfig, namespace, connections, token_file, **settings):
-        self.folder, self.hint_port, self.http_port = folder, free_port(), free_port()
-        folder.mkdir(parents=True, exist_ok=True)
-        self.log_file = folder / "intake.log"
+        self.hint_port, self.http_port = free_port(), free_port()
         said = {
             "namespace": namespace,
             "connections_dir": connections,
@@ -41,15 +89,8 @@ class IntakeProcess:
             "scan_seconds": 5,
         } | settings
         variables = {f"QSM_INTAKE_{name.upper()}": str(value) for name, value in said.items()}
-        self.environment = {**os.environ, "KUBECONFIG": str(kubeconfig), **variables}
-        self.process = None
-
-    def start(self):
-        with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "qsm_operator", "intake"], env=self.environment, stdout=log, stderr=log
-            )
-        return self
+        environment = {**os.environ, "KUBECONFIG": str(kubeconfig), **variables}
+        super().__init__(["-m", "qsm_operator", "intake"], environment, folder / "intake.log")
 
     def wait(self, seconds=30):
         end = time.monotonic() + seconds
@@ -81,25 +122,6 @@ class IntakeProcess:
             with contextlib.suppress(OSError):
                 check(self.ask("/metrics"), "metrics of intake")
 
-    def kill(self):
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(10)
-            self.process = None
-
-    def stop(self):
-        """As Kubernetes does; the exit code."""
-        if self.process is None:
-            return None
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(40)
-        self.process = None
-        return code
-
-    @property
-    def log(self):
-        return self.log_file.read_text()
-
 
 class IntakeSite:
     """Everything for one test, in a folder and a namespace of its own."""
@@ -112,7 +134,7 @@ class IntakeSite:
         )
         self.token_file = folder / "token"
         self.token_file.write_text(TOKEN)
-        self.replicas = []
+        self.replicas, self._helpers = [], []
         self.patience_seconds = 8.0
         """How long a scan and what follows take, with room."""
         self.orthanc = OrthancServer(
@@ -141,9 +163,13 @@ class IntakeSite:
         }
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", document=document)
 
-    def pipeline(self, name="pretend-v1"):
+    def pipeline(self, name="pretend-v1", **notes):
+        """`notes`: how its pods act on fake nodes, such as run_time."""
         document = yaml.safe_load((EXAMPLES / "pipelines/for-fake-nodes.yaml").read_text())
         document["metadata"]["name"] = name
+        notes = {"run_time": "500ms", "message": REPORT} | notes
+        said = {f"fake.qsm-operator.io/{key.replace('_', '-')}": value for key, value in notes.items()}
+        document["spec"]["podMetadata"]["annotations"] |= said
         self.kubectl("create", "-f", "-", document=copy.deepcopy(document))
 
     def intake(self, **settings):
@@ -157,6 +183,47 @@ class IntakeSite:
             }
         self.replicas.append(one)
         return one
+
+    def at_work(self, replicas=1, **settings):
+        """A pipeline, a route for everything, so many replicas of intake, then Orthanc."""
+        self.pipeline()
+        self.route()
+        for _ in range(replicas):
+            self.intake(**settings).start()
+        for one in self.replicas:
+            one.wait()
+        self.orthanc.start()
+        return self
+
+    def scan(self, name="scan", *, send=True, **how):
+        """Write a scan (`write_scan`) and send it as a scanner does; its files."""
+        paths = write_scan(self.folder / name, **how)
+        if send:
+            self.orthanc.send(self.folder / name)
+        return paths
+
+    def webhook(self):
+        """A program between Orthanc and the replicas there are, to be killed. Before Orthanc starts."""
+        port = free_port()
+        targets = [str(one.hint_port) for one in self.replicas]
+        self.orthanc.environment["QSM_HINT_URL"] = f"http://127.0.0.1:{port}/hint"
+        program = [str(Path(__file__).with_name("hint_forwarder.py")), str(port), *targets]
+        return self._helper(Killable(program, dict(os.environ), self.folder / "webhook.log"))
+
+    def operator(self):
+        """The operator, under its own account where the cluster is ours."""
+        config = self.kubernetes.kubeconfig
+        if self.kubernetes.is_ours:
+            self.kubectl("apply", "-f", str(REPOSITORY / "deploy/rbac-namespace.yaml"))
+            config = self.kubernetes.cluster("account", self.namespace, "qsm-operator")
+        said = {"KUBECONFIG": str(config), "QSM_OPERATOR_NAMESPACES": self.namespace, "QSM_OPERATOR_HTTP_PORT": "0"}
+        return self._helper(
+            Killable(["-m", "qsm_operator", "run"], {**os.environ, **said}, self.folder / "operator.log")
+        )
+
+    def _helper(self, one):
+        self._helpers.append(one)
+        return one.start()
 
     def jobs(self):
         found = self.kubernetes.get("-n", self.namespace, "qsmjobs")["items"]
@@ -199,6 +266,6 @@ class IntakeSite:
             for one in self.replicas:
                 one.check_metrics()
         finally:
-            for one in self.replicas:
+            for one in (*self.replicas, *self._helpers):
                 one.kill()
             self.orthanc.kill()

@@ -118,17 +118,18 @@ def late(seconds: float, then: Answer) -> Answer:
     return answer
 
 
-def dripping(content: bytes, pause_s: float) -> Answer:
-    """A byte now and then, each in time, the whole never."""
+def dripping(content: bytes, pause_s: float, *, first: int | None = None) -> Answer:
+    """A byte now and then, each in time, the whole never. `first`: so many bytes drip, the others come at once."""
 
     def answer(handler: Handler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
-        for byte in content:
+        for byte in content[:first]:
             handler.wfile.write(bytes([byte]))
             handler.wfile.flush()
             time.sleep(pause_s)
+        handler.wfile.write(b"" if first is None else content[first:])
 
     return answer
 

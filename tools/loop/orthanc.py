@@ -18,10 +18,10 @@ PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancPython.so")
 class Orthanc:
     """One server, by name `orthanc` or `pacs`."""
 
-    def __init__(self, places: Places, name: str) -> None:
-        self.places, self.name = places, name
+    def __init__(self, places: Places, name: str, host: str) -> None:
+        self.places, self.name, self.host = places, name, host
         self.folder = places.state / name
-        self.url = f"http://{places.host}:{places.port(name)}"
+        self.url = f"http://{host}:{places.port(name)}"
 
     @property
     def password(self) -> str:

@@ -15,12 +15,6 @@ class Places:
     output: Path = ROOT / "demo-out"
     subnet: str = os.environ.get("QSM_DEMO_SUBNET", "10.249.0")
     first_port: int = int(os.environ.get("QSM_DEMO_PORT", "25443"))
-    namespace: str = "qsm"
-
-    @property
-    def host(self) -> str:
-        """Address of the machine as pods see it."""
-        return f"{self.subnet}.1"
 
     @property
     def cluster_environment(self) -> dict[str, str]:
@@ -34,5 +28,5 @@ class Places:
 
     def port(self, name: str) -> int:
         """Port of one of our servers, after those of the cluster."""
-        names = ("orthanc", "orthanc-dicom", "pacs", "pacs-dicom", "s3", "s3-inner", "prometheus")
+        names = ("orthanc", "orthanc-dicom", "pacs", "pacs-dicom", "s3", "s3-inner", "prometheus", "metrics")
         return self.first_port + 20 + names.index(name)

@@ -2,8 +2,9 @@
 
 import base64
 import json
+import os
 import shutil
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import yaml
@@ -11,16 +12,18 @@ from minio import Minio
 from minio.error import MinioException
 from urllib3.exceptions import HTTPError
 
-from tools.loop import running
+from tools.loop import images, running
+from tools.loop.clusters import the_cluster
 from tools.loop.orthanc import USER, Orthanc
 from tools.loop.places import ROOT, Places
 from tools.loop.running import DemoError, call
 
-CLUSTER = ROOT / "tests/cluster/cluster"
 CONNECTION, STORE, BUCKET = "scanner-orthanc", "interim-store", "qsm-interim"
 S3_USER = {"AWS_ACCESS_KEY_ID": "qsmtest", "AWS_SECRET_ACCESS_KEY": "qsmtest-secret"}
 """What tests/servers makes; the store ends with the demo."""
 PIPELINE = "fast-v1"
+ROLLOUT_SECONDS = int(os.environ.get("QSM_DEMO_ROLLOUT_SECONDS", "120"))
+"""More where images come through a slow line."""
 
 
 class Site:
@@ -28,30 +31,27 @@ class Site:
 
     def __init__(self, places: Places) -> None:
         self.places = places
-        self.orthanc, self.pacs = Orthanc(places, "orthanc"), Orthanc(places, "pacs")
+        self.cluster = the_cluster(places)
 
-    def cluster(self, *arguments: str | Path) -> str:
-        """A verb of tests/cluster/cluster."""
-        return call(CLUSTER, *arguments, environment=self.places.cluster_environment)
+    @cached_property
+    def orthanc(self) -> Orthanc:
+        """The one the scanner sends to."""
+        return Orthanc(self.places, "orthanc", self.cluster.host)
 
-    def kubectl(self, *arguments: str, document: dict[str, Any] | None = None) -> str:
-        """Kubectl as administrator, in our namespace."""
-        text = json.dumps(document) if document else None
-        command = [self.program("kubectl"), f"--kubeconfig={self.kubeconfig}", "-n", self.places.namespace, *arguments]
-        return call(*command, text=text)
-
-    def program(self, name: str) -> str:
-        """Path of a program of the cluster."""
-        return f"{self.cluster('bin').strip()}/{name}"
+    @cached_property
+    def pacs(self) -> Orthanc:
+        """The second one."""
+        return Orthanc(self.places, "pacs", self.cluster.host)
 
     @property
-    def kubeconfig(self) -> str:
-        """The administrator's."""
-        return self.cluster("kubeconfig").strip()
+    def kubectl_words(self) -> list[str]:
+        """Kubectl as administrator, in our namespace."""
+        program = self.cluster.program("kubectl")
+        return [program, f"--kubeconfig={self.cluster.kubeconfig}", "-n", self.cluster.namespace]
 
-    def start_cluster(self) -> None:
-        """Control plane and one real node."""
-        self.cluster("up", "--node")
+    def kubectl(self, *arguments: str, document: dict[str, Any] | None = None) -> str:
+        """What it says."""
+        return call(*self.kubectl_words, *arguments, text=json.dumps(document) if document else None)
 
     def start_store(self) -> None:
         """An object store that pods reach, with a bucket."""
@@ -59,58 +59,59 @@ class Site:
         script = ROOT / "tests/servers" / ("ceph" if server == "ceph/" else "minio/minio")
         call(script, "up", f"{self.places.state}-s3", environment=self._store_environment())
         client = Minio(
-            f"{self.places.host}:{self.places.port('s3')}", *S3_USER.values(), secure=False, region="us-east-1"
+            f"{self.cluster.host}:{self.places.port('s3')}",
+            access_key=S3_USER["AWS_ACCESS_KEY_ID"],
+            secret_key=S3_USER["AWS_SECRET_ACCESS_KEY"],
+            secure=False,
+            region="us-east-1",
         )
         running.until("the object store takes a bucket", 60, lambda: _has_bucket(client))
 
     def _store_environment(self) -> dict[str, str]:
         port = self.places.port
-        return {"HOST": self.places.host, "PORT": str(port("s3")), "MON_PORT": str(port("s3-inner"))}
+        return {"HOST": self.cluster.host, "PORT": str(port("s3")), "MON_PORT": str(port("s3-inner"))}
 
-    def import_images(self) -> dict[str, str]:
-        """The images of `make images` into the node; name with digest of each."""
-        folder = ROOT / "build/images"
-        return {name: self.cluster("import", folder / f"{name}.tar").strip() for name in ("qsm-operator", "qsm-recon")}
+    def bring_images(self) -> dict[str, str]:
+        """The images of `make images` to the nodes; name with digest of each."""
+        return self.cluster.bring(images.built())
 
     def start_servers(self) -> None:
         """The scanner's Orthanc without hints yet, and the PACS; each knows the other, as storage commitment needs."""
-        port, host = self.places.port, self.places.host
+        port, host = self.places.port, self.cluster.host
         self.pacs.start(others={"ORTHANC": ["ORTHANC", host, port("orthanc-dicom")]})
         self.orthanc.folder.mkdir(parents=True, exist_ok=True)
 
-    def install(self, images: dict[str, str]) -> None:
+    def install(self, references: dict[str, str]) -> None:
         """Namespace, connection Secrets, chart."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-        metadata = {"name": self.places.namespace, "labels": labels}
+        metadata = {"name": self.cluster.namespace, "labels": labels}
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         self.secret(CONNECTION, {"url": self.orthanc.url, "username": USER, "password": self.orthanc.password})
-        self.secret(STORE, {"endpoint": f"http://{self.places.host}:{self.places.port('s3')}", **S3_USER})
-        # Kinds before the objects of that kind: one `helm upgrade --install` is enough then.
-        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-        self.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(ROOT / "crds"))
+        self.secret(STORE, {"endpoint": f"http://{self.cluster.host}:{self.places.port('s3')}", **S3_USER})
+        self.cluster.bring_kinds()
         values = self.places.state / "values.yaml"
-        values.write_text(yaml.safe_dump(self._values(images)))
-        command = ["upgrade", "--install", "qsm", ROOT / "charts/qsm-operator", "-n", self.places.namespace]
-        call(self.program("helm"), *command, "-f", values, "--kubeconfig", self.kubeconfig)
+        values.write_text(yaml.safe_dump(self._values(references)))
+        command = ["upgrade", "--install", "qsm", str(ROOT / "charts/qsm-operator"), "-n", self.cluster.namespace]
+        call(self.cluster.program("helm"), *command, "-f", values, "--kubeconfig", self.cluster.kubeconfig)
         for name in ("qsm-operator", "qsm-intake"):
-            self.kubectl("rollout", "status", f"deployment/{name}", "--timeout=120s")
+            self.kubectl("rollout", "status", f"deployment/{name}", f"--timeout={ROLLOUT_SECONDS}s")
 
-    def _values(self, images: dict[str, str]) -> dict[str, Any]:
+    def _values(self, references: dict[str, str]) -> dict[str, Any]:
         def split(reference: str) -> dict[str, str]:
             name, _, digest = reference.partition("@")
             registry, _, repository = name.rpartition("/")
             return {"registry": registry, "repository": repository.split(":")[0], "digest": digest}
 
-        host, port = self.places.host, self.places.port
+        port = self.places.port
         return {
             "crds": {"enabled": False},
             "scope": {"readNodes": True},
-            "operator": {"image": split(images["qsm-operator"])},
-            "recon": {"image": split(images["qsm-recon"])},
+            "operator": {"image": split(references["qsm-operator"])},
+            "recon": {"image": split(references["qsm-recon"])},
             "intake": {
                 "enabled": True,
                 "connections": [CONNECTION],
-                "hint": {"tls": {"extraAddresses": [host]}, "service": {"type": "NodePort"}},
+                "hint": {"tls": {"extraAddresses": [self.cluster.node]}, "service": {"type": "NodePort"}},
             },
             "pipelines": {
                 "names": [PIPELINE],
@@ -127,9 +128,16 @@ class Site:
             "networkPolicy": {
                 "orthanc": {"ports": [port("orthanc")]},
                 "s3": {"ports": [port("s3")]},
-                "apiServer": {"ports": [443, self.places.first_port]},
+                "apiServer": {"ports": [443, *self._ports_of_api_server()]},
             },
         }
+
+    def _ports_of_api_server(self) -> list[int]:
+        """Behind its Service, where policies are applied."""
+        slices = self.kubectl(
+            "get", "endpointslices", "-n", "default", "-l", "kubernetes.io/service-name=kubernetes", "-o", "json"
+        )
+        return sorted({port["port"] for one in json.loads(slices)["items"] for port in one["ports"]})
 
     def apply(self, document: dict[str, Any]) -> None:
         """Create or update an object."""
@@ -148,12 +156,12 @@ class Site:
             data = json.loads(self.kubectl("get", "secret", secret, "-o", "json"))["data"]
             (folder / file).write_bytes(base64.b64decode(data[key]))
         hint = {
-            "QSM_HINT_URL": f"https://{self.places.host}:{number}/hint/{CONNECTION}",
+            "QSM_HINT_URL": f"https://{self.cluster.node}:{number}/hint/{CONNECTION}",
             "QSM_HINT_TOKEN_FILE": str(folder / "token"),
             "QSM_HINT_CA_FILE": str(folder / "ca.crt"),
         }
         port = self.places.port("pacs-dicom")
-        pacs = {"AET": "PACS", "Host": self.places.host, "Port": port, "AllowStorageCommitment": True}
+        pacs = {"AET": "PACS", "Host": self.cluster.host, "Port": port, "AllowStorageCommitment": True}
         self.orthanc.start(others={"PACS": pacs}, hint=hint)  # type: ignore[dict-item]
 
     def start_prometheus(self) -> str:
@@ -162,18 +170,34 @@ class Site:
             return ""
         folder = self.places.state / "prometheus"
         folder.mkdir(parents=True, exist_ok=True)
-        keep = {
-            "source_labels": ["__meta_kubernetes_pod_container_port_name"],
-            "regex": "metrics|http",
-            "action": "keep",
+        # Through the API server: the pods of a cluster that is not ours cannot be reached from here.
+        proxy = self.places.port("metrics")
+        path = f"^/api/v1/namespaces/{self.cluster.namespace}/pods/[^/]+/proxy/metrics$"
+        options = [f"--port={proxy}", f"--accept-paths={path}"]
+        running.start(self.places, "metrics", [*self.kubectl_words, "proxy", *options])
+        pod = ["__meta_kubernetes_pod_name", "__meta_kubernetes_pod_container_port_number"]
+        relabel = [
+            {
+                "source_labels": ["__meta_kubernetes_pod_container_port_name"],
+                "regex": "metrics|http",
+                "action": "keep",
+            },
+            {
+                "source_labels": pod,
+                "separator": ":",
+                "regex": "(.+)",
+                "target_label": "__metrics_path__",
+                "replacement": f"/api/v1/namespaces/{self.cluster.namespace}/pods/$1/proxy/metrics",
+            },
+            {"source_labels": pod[:1], "target_label": "instance"},
+            {"target_label": "__address__", "replacement": f"127.0.0.1:{proxy}"},
+        ]
+        discovery = {
+            "role": "pod",
+            "kubeconfig_file": self.cluster.kubeconfig,
+            "namespaces": {"names": [self.cluster.namespace]},
         }
-        job = {
-            "job_name": "qsm",
-            "kubernetes_sd_configs": [
-                {"role": "pod", "kubeconfig_file": self.kubeconfig, "namespaces": {"names": [self.places.namespace]}}
-            ],
-            "relabel_configs": [keep],
-        }
+        job = {"job_name": "qsm", "kubernetes_sd_configs": [discovery], "relabel_configs": relabel}
         rules = [str(path) for path in sorted((ROOT / "charts/qsm-operator/files/alerts").glob("*.yaml"))]
         config = {"global": {"scrape_interval": "5s"}, "rule_files": rules, "scrape_configs": [job]}
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
@@ -184,11 +208,11 @@ class Site:
 
     def down(self) -> None:
         """Everything ends and is removed, but for pictures in demo-out."""
-        for name in ("prometheus", "orthanc", "pacs"):
+        for name in ("prometheus", "metrics", "orthanc", "pacs"):
             running.stop(self.places, name)
         script = ROOT / "tests/servers" / ("ceph" if shutil.which("radosgw") else "minio/minio")
         call(script, "down", f"{self.places.state}-s3")
-        self.cluster("down")
+        self.cluster.down()
         shutil.rmtree(self.places.state, ignore_errors=True)
 
 

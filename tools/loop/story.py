@@ -49,7 +49,7 @@ def send(site: Site, images: list[Path]) -> None:
         The server did not take them.
     """
     port = site.places.port("orthanc-dicom")
-    command = ["storescu", "-aet", "SCANNER", "-aec", "ORTHANC", site.places.host, str(port), *map(str, images)]
+    command = ["storescu", "-aet", "SCANNER", "-aec", "ORTHANC", site.cluster.host, str(port), *map(str, images)]
     # Debian's dcmtk sends small images several times faster with this.
     environment = {**os.environ, "TCP_NODELAY": "1"}
     sent = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -68,6 +68,11 @@ class Story:
         self._sent_at = time.time()
         self._told: dict[str, float] = {}
 
+    @property
+    def times(self) -> dict[str, float]:
+        """Each event and the seconds from the last image to it, in the order they were seen."""
+        return dict(self._told)
+
     def sent(self) -> None:
         """The last image is there: from here times count."""
         self._sent_at = time.time()
@@ -82,11 +87,19 @@ class Story:
         """
         end = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < end:
-            new = {name: job for name, job in self._jobs().items() if name not in self._known_jobs}
+            new: dict[str, dict[str, Any]] = {
+                name: job for name, job in self._jobs().items() if name not in self._known_jobs
+            }
+            if not new:
+                self._tell_states()
+            seen = time.time()
             for name, job in new.items():
                 for what, at in _events(name, job):
-                    self._tell(what, at)
+                    # Kubernetes cuts its moments to whole seconds: it was within that second, and before now.
+                    self._tell(what, min(seen, at + 1))
             arrived = set(self._site.pacs.get("/series")) - self._in_pacs
+            if arrived:
+                self._tell("the first result is in the PACS", time.time())
             for job in new.values():
                 conditions = {one["type"]: one for one in job.get("status", {}).get("conditions", [])}
                 failed = conditions.get("Failed", {})

@@ -51,18 +51,20 @@ async def operate(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
 
-    async def begin() -> None:
+    async def begin(watching: Watching) -> None:
         try:
             await work.start()
+            # Not before: kopf lists everything too, and of ten thousand QSMJobs two lists at once are much memory. What
+            # happens in between is in its list.
+            watching.start()
         except Exception:
             ended.set()  # told by `run`
             raise
 
     async def run(lost: asyncio.Event) -> None:
         watching = Watching(work.told, credentials, settings.namespaces)
-        starting = asyncio.create_task(begin())
+        starting = asyncio.create_task(begin(watching))
         waits = [asyncio.create_task(event.wait()) for event in (ended, lost)]
-        watching.start()
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():

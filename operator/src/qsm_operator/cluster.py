@@ -188,9 +188,9 @@ class Cluster:
             for node in listing.items
         )
 
-    async def why_no_pod(self, namespace: str, job_uid: str) -> str:
-        """What Kubernetes said last when it could not create a Job's pod; empty where it said nothing."""
-        query = {"fieldSelector": f"involvedObject.uid={job_uid},reason=FailedCreate", "limit": _PAGE}
+    async def last_event(self, namespace: str, uid: str, reason: str) -> str:
+        """What Kubernetes said last about an object, for that reason; empty where it said nothing."""
+        query = {"fieldSelector": f"involvedObject.uid={uid},reason={reason}", "limit": _PAGE}
         page = await self._ask("GET", "events", namespace, query=query)
         said = sorted(page["items"], key=lambda event: event.get("lastTimestamp") or "")
         return str(said[-1].get("message", "")) if said else ""

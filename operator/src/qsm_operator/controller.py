@@ -15,7 +15,7 @@ from qsm_operator.conditions import Active, Type, find, is_finished
 from qsm_operator.decisions import CreateJob, Decision, DeleteJob, DeleteQSMJob, Event, Facts
 from qsm_operator.log_reading import LogReading
 from qsm_operator.metrics import Metrics
-from qsm_operator.observed import SeenJob, SeenNode
+from qsm_operator.observed import SeenJob, SeenNode, SeenPod
 from qsm_operator.reconcile import reconcile
 from qsm_operator.report import cleaned
 from qsm_operator.resources import CPU, QSMJob
@@ -32,7 +32,7 @@ _PASSING_SECONDS = 3
 _NODES_SECONDS = 10
 """So old may be what we know about nodes."""
 _POD_COMES_SECONDS = 5
-"""A Job without a pod for so long has a reason, and it is looked for."""
+"""A Job without a pod, or a pod that does not start, for so long has a reason, and it is looked for."""
 _ASK_AGAIN_SECONDS = 45
 """Where a quota holds back a thousand Jobs, that is a question of each of them."""
 
@@ -66,8 +66,8 @@ class Controller:
         self._queue, self._turns, self._metrics, self._now = queue, turns, metrics, now
         self._trouble: dict[Key, Trouble] = {}
         self._written: dict[Key, datetime] = {}
-        self._no_pod: dict[Key, tuple[str, datetime, str]] = {}
-        """Of which Job (its uid) Kubernetes was asked why it has no pod, when, and what it said."""
+        self._held_up: dict[Key, tuple[str, datetime, str]] = {}
+        """Of which Job or pod (its uid) Kubernetes was asked what holds it up, when, and what it said."""
         self._nodes: tuple[SeenNode, ...] | None = None
         self._nodes_seen: datetime | None = None
         self._nodes_lock = asyncio.Lock()
@@ -115,8 +115,10 @@ class Controller:
         if job.is_finished and not facts.job.is_finished:
             self._queue.add(key)  # its time to live begins now
         wake = [decision.wake] if decision.wake else []
-        if self._store.jobs_of(key) and not self._store.pods_of(key) and not job.is_finished:
-            pause = _ASK_AGAIN_SECONDS if key in self._no_pod else _POD_COMES_SECONDS
+        pods = self._store.pods_of(key)
+        is_held_up = any(_does_not_start(pod) for pod in pods) if pods else bool(self._store.jobs_of(key))
+        if is_held_up and not job.is_finished:
+            pause = _ASK_AGAIN_SECONDS if key in self._held_up else _POD_COMES_SECONDS
             wake.append(facts.now + timedelta(seconds=pause + 1))
         if wake:
             self._queue.add_after(key, (min(wake) - self._now()).total_seconds())
@@ -129,7 +131,7 @@ class Controller:
     def _forget(self, key: Key) -> None:
         self._trouble.pop(key, None)
         self._written.pop(key, None)
-        self._no_pod.pop(key, None)
+        self._held_up.pop(key, None)
         self._turns.rests(key)
         self.start_next()
 
@@ -139,7 +141,7 @@ class Controller:
             await self._refresh(job)
         trouble = self._trouble.get(key)
         jobs, pods = self._store.jobs_of(key), self._store.pods_of(key)
-        message = trouble.message if trouble else await self._why_no_pod(job, jobs, has_pods=bool(pods))
+        message = trouble.message if trouble else await self._why_it_waits(job, jobs, pods)
         pipeline = self._store.pipeline_of(job)
         wants_nodes = not job.is_finished and job.backend != CPU
         return Facts(
@@ -167,20 +169,25 @@ class Controller:
                 if seen.name not in there:
                     self._store.drop(kind, (job.namespace, seen.name))
 
-    async def _why_no_pod(self, job: QSMJob, jobs: tuple[SeenJob, ...], *, has_pods: bool) -> str:
-        if has_pods or job.is_finished:
-            self._no_pod.pop((job.namespace, job.name), None)
-            return ""
-        now = self._now()
+    async def _why_it_waits(self, job: QSMJob, jobs: tuple[SeenJob, ...], pods: tuple[SeenPod, ...]) -> str:
+        """What Kubernetes says of a Job that gets no pod, or of a pod that a node has and does not start."""
+        key, now = (job.namespace, job.name), self._now()
         patience = now - timedelta(seconds=_POD_COMES_SECONDS)
-        for seen in jobs:
-            if not seen.finished and not seen.is_suspended and seen.created and seen.created < patience:
-                uid, asked, said = self._no_pod.get((job.namespace, job.name), ("", now, ""))
-                if uid != seen.uid or asked + timedelta(seconds=_ASK_AGAIN_SECONDS) <= now:
-                    said = cleaned(await self._cluster.why_no_pod(job.namespace, seen.uid), 400)
-                    self._no_pod[job.namespace, job.name] = seen.uid, now, said
-                return said
-        return ""
+        open_jobs = [one for one in jobs if not one.finished and not one.is_suspended]
+        late = [one for one in open_jobs if one.created and one.created < patience]
+        held_up = [(pod.uid, "FailedMount") for pod in pods if _does_not_start(pod)]
+        if not pods:
+            held_up = [(one.uid, "FailedCreate") for one in late]
+        if job.is_finished or not late or not held_up:
+            if pods or job.is_finished:
+                self._held_up.pop(key, None)
+            return ""
+        uid, reason = held_up[0]
+        about, asked, said = self._held_up.get(key, ("", now, ""))
+        if about != uid or asked + timedelta(seconds=_ASK_AGAIN_SECONDS) <= now:
+            said = cleaned(await self._cluster.last_event(job.namespace, uid, reason), 400)
+            self._held_up[key] = uid, now, said
+        return said
 
     async def _seen_nodes(self) -> tuple[SeenNode, ...] | None:
         async with self._nodes_lock:
@@ -270,6 +277,11 @@ _REFUSALS = frozenset(
 
 def _with_turn(facts: Facts) -> Facts:
     return replace(facts, may_start=True)
+
+
+def _does_not_start(pod: SeenPod) -> bool:
+    """Whether a node has it, and neither runs it nor says why not: a volume is missing, or an image is on its way."""
+    return pod.is_live and bool(pod.node) and pod.started is None and not pod.waiting
 
 
 def _has_open_attempt(status: Mapping[str, Any]) -> bool:

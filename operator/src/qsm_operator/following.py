@@ -19,12 +19,13 @@ from qsm_operator.intake_settings import IntakeSettings
 from qsm_operator.leases import Lease
 from qsm_operator.metrics import IntakeMetrics
 from qsm_operator.orthanc import Orthanc, OrthancError
-from qsm_operator.orthanc_answers import Change, SeriesState
+from qsm_operator.orthanc_answers import Change, Changes, SeriesState
 from qsm_operator.route_book import RouteBook
 
 logger = logging.getLogger(__name__)
 
 _PAGE = 500
+_KIND = "StableSeries"
 _BUSY_LINE = 200
 """So many in the line, and a scan waits: hints and changes come first, and memory stays bounded."""
 _PINNED_SECONDS = 600.0
@@ -111,13 +112,14 @@ class Following:
             cursor = Cursor(newest[-1].seq, row_of(newest[-1])) if newest else Cursor()
             await self._store.save(cursor)
             self.scan_soon()
+        filters = (await self._orthanc().system()).filters_changes
         saved = read = cursor
         rows: dict[int, str] = {}
         self._open.clear()
         while self._lease.is_held:
-            page = await self._orthanc().changes(max(0, read.seq - 1), _PAGE)
+            page = await self._page(read, filters=filters)
             self._reached()
-            if is_rewound(read, page):
+            if page is None:
                 logger.warning("Orthanc's change log begins anew or is an older one: scanning all")
                 saved = await self._rewind()
                 read, rows = saved, {}
@@ -136,9 +138,18 @@ class Following:
                 await asyncio.sleep(self._settings.poll_seconds)
             await self._calm()
 
+    async def _page(self, read: Cursor, *, filters: bool) -> Changes | None:
+        """What comes after the cursor; none where the log is another one.
+
+        The row of the cursor is of any kind, and is asked for without a filter.
+        """
+        page = await self._orthanc().changes(max(0, read.seq - 1), 1 if filters else _PAGE)
+        if is_rewound(read, page):
+            return None
+        return await self._orthanc().changes(read.seq, _PAGE, _KIND) if filters else page
+
     def _note(self, row: Change) -> None:
-        # Filtered here: 1.10 ignores ?type= without a word.
-        if row.kind == "StableSeries":
+        if row.kind == _KIND:
             number, since = self._open.get(row.id, (row.seq, time.monotonic()))
             self._open[row.id] = (min(number, row.seq), since)
             self._add(row.id, "changes", 0.0)

@@ -49,14 +49,14 @@ class Hints:
 
     async def receive(self, request: web.Request) -> web.Response:
         """Answer one request: 202, or why not."""
-        if not self._has_room():
-            return self._no(429, "throttled", "hints come faster than QSM_INTAKE_HINTS_PER_MINUTE")
         token = self._token_now()
         if not token:
             return self._no(503, "unauthorized", "no hint is taken: QSM_INTAKE_TOKEN_FILE names no file with a token")
         said = request.headers.get("Authorization", "").encode("utf-8", "replace")
         if not hmac.compare_digest(said, b"Bearer " + token):
             return self._no(401, "unauthorized", "a hint came without the right token")
+        if not self._has_room():  # forged ones take no room of true ones
+            return self._no(429, "throttled", "hints come faster than QSM_INTAKE_HINTS_PER_MINUTE")
         connection = self._connection(request.match_info.get("connection"))
         if connection is None:
             return self._no(

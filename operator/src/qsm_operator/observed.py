@@ -86,7 +86,9 @@ class SeenPod:
     """Since when the scheduler has found no node; none where it has, or has not looked."""
     scheduler_says: str
     waiting: str
-    """Why the container does not start, such as ImagePullBackOff."""
+    """Why the container does not start, such as ImagePullBackOff; empty while nothing is wrong."""
+    waiting_says: str
+    """What the node says of that."""
     started: datetime | None
     reason: str
     """Why the pod as a whole ended, such as Evicted."""
@@ -119,6 +121,8 @@ class SeenPod:
             {},
         )
         ended = state.get("terminated") or {}
+        waiting = state.get("waiting") or {}
+        is_usual = waiting.get("reason") in {"ContainerCreating", "PodInitializing"}
         running = state.get("running") or {}
         code = ended.get("exitCode")
         return cls(
@@ -133,7 +137,8 @@ class SeenPod:
             node=(body.get("spec") or {}).get("nodeName", "") or "",
             unschedulable_since=moment(scheduled.get("lastTransitionTime")) if waits else None,
             scheduler_says=scheduled.get("message", "") if waits else "",
-            waiting=(state.get("waiting") or {}).get("reason", ""),
+            waiting="" if is_usual else waiting.get("reason", ""),
+            waiting_says=waiting.get("message", "") or "",
             started=moment(running.get("startedAt") or ended.get("startedAt")),
             reason=status.get("reason", "") or "",
             message=status.get("message", "") or "",

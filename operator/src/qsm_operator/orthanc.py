@@ -1,4 +1,4 @@
-"""The only door to Orthanc: few verbs, written to the API of Orthanc 1.10.1; newer abilities by `System.api_version`.
+"""The only door to Orthanc: few verbs, written to the API of Orthanc 1.10.1; newer abilities where `System` has them.
 
 orthanc            the verbs
 orthanc_answers    what comes back, typed
@@ -31,6 +31,7 @@ from qsm_operator.orthanc_answers import (
     word_of,
 )
 from qsm_operator.orthanc_errors import (
+    OrthancConflictError,
     OrthancError,
     OrthancGarbledError,
     OrthancMissingError,
@@ -45,6 +46,7 @@ __all__ = [
     "InstanceState",
     "Observer",
     "Orthanc",
+    "OrthancConflictError",
     "OrthancError",
     "OrthancGarbledError",
     "OrthancJob",
@@ -57,6 +59,7 @@ __all__ = [
 ]
 
 _CHUNK = 200
+_REVISION_TRIES = 4
 
 
 class Orthanc(OrthancSession):
@@ -78,9 +81,10 @@ class Orthanc(OrthancSession):
             raise OrthancGarbledError("tools/now", "the answer is no time")
         return found
 
-    async def changes(self, since: int, limit: int = 500) -> Changes:
-        """Rows whose Seq is greater than `since`, oldest first. Filter by kind yourself: 1.10 cannot."""
-        return changes_of(await self.json("changes", f"/changes?since={since}&limit={limit}"))
+    async def changes(self, since: int, limit: int = 500, kind: str = "") -> Changes:
+        """Rows whose Seq is greater than `since`, oldest first. `kind` only where `System.filters_changes`."""
+        only = f"&type={kind}" if kind else ""
+        return changes_of(await self.json("changes", f"/changes?since={since}&limit={limit}{only}"))
 
     async def last_change(self) -> Changes:
         """The newest row alone; `last` is 0 for an empty log. Touches the database: a sign of health."""
@@ -154,9 +158,20 @@ class Orthanc(OrthancSession):
             return None
 
     async def set_metadata(self, level: str, resource_id: str, name: str | int, value: str) -> None:
-        """Write a piece of user metadata (a number from 1024 on, or its registered name)."""
+        """Write a piece of user metadata (a number from 1024 on, or its registered name).
+
+        Orthanc with CheckRevisions wants to hear what is replaced; others are not asked.
+        """
         path = f"/{_level(level)}/{_safe(resource_id)}/metadata/{quote(str(name), safe='')}"
-        await self.ask("metadata", "PUT", path, value.encode(), "text/plain")
+        revision = ""
+        for _ in range(_REVISION_TRIES):
+            try:
+                await self.ask("metadata", "PUT", path, value.encode(), "text/plain", revision=revision)
+            except OrthancConflictError:
+                revision = await self.revision("metadata", path)
+            else:
+                return
+        raise OrthancUnavailableError("metadata", f"others changed it {_REVISION_TRIES} times meanwhile", 409)
 
     # Other archives, through Orthanc
 

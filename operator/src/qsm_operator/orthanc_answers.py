@@ -2,14 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from qsm_operator.orthanc_errors import OrthancGarbledError
-
-LABELS_API, EXTENDED_FIND_API = 20, 26
-"""`System.api_version` from which there are labels (1.12.0), and `/changes?type=` (1.12.5)."""
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
 
@@ -19,20 +16,8 @@ class System:
     """What Orthanc says of itself."""
 
     version: str
-    api_version: int
-    name: str = ""
-    user_metadata: Mapping[str, int] = field(default_factory=dict)
-    """Names under `UserMetadata`; empty where this Orthanc does not tell (before 1.12)."""
-
-    @property
-    def has_labels(self) -> bool:
-        """Whether resources can have labels."""
-        return self.api_version >= LABELS_API
-
-    @property
-    def filters_changes(self) -> bool:
-        """Whether `/changes?type=` is obeyed; before, it is ignored silently."""
-        return self.api_version >= EXTENDED_FIND_API
+    filters_changes: bool = False
+    """Whether `/changes?type=` is obeyed: from 1.12.5 on, where the database can; else it is ignored silently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +166,9 @@ def instance_of(said: Any) -> InstanceState:
 def system_of(said: Any) -> System:
     """What `/system` says."""
     table = table_of(said, "system")
-    version, names = table.get("ApiVersion"), table.get("UserMetadata")
-    return System(
-        str(table.get("Version", "")),
-        version if isinstance(version, int) else 0,
-        str(table.get("Name", "")),
-        {str(name): number for name, number in names.items() if isinstance(number, int)}
-        if isinstance(names, dict)
-        else {},
-    )
+    abilities = table.get("Capabilities")
+    abilities = abilities if isinstance(abilities, dict) else {}
+    return System(str(table.get("Version", "")), abilities.get("HasExtendedChanges") is True)
 
 
 def job_of(job_id: str, said: Any) -> OrthancJob:

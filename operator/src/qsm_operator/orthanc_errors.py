@@ -25,5 +25,9 @@ class OrthancMissingError(OrthancError):
     """404: the resource is not there (any more), or this Orthanc does not know the call."""
 
 
+class OrthancConflictError(OrthancError):
+    """409: this Orthanc checks revisions (CheckRevisions), and the one we named is not the newest."""
+
+
 class OrthancGarbledError(OrthancError):
     """An answer, but not of the kind that was asked for: a proxy's HTML page, cut JSON, too large."""

@@ -17,6 +17,7 @@ import pyorthanc
 from qsm_operator.connections import OrthancConnection
 from qsm_operator.json_entries import JsonEntries
 from qsm_operator.orthanc_errors import (
+    OrthancConflictError,
     OrthancError,
     OrthancGarbledError,
     OrthancMissingError,
@@ -107,6 +108,14 @@ class OrthancSession:
 
         await self.ask(call, "GET", path, read=read)
 
+    async def revision(self, call: str, path: str) -> str:
+        """The revision (ETag) of what is at a path now; empty where the server has none."""
+
+        async def read(answer: httpx.Response) -> bytes:
+            return str(answer.headers.get("ETag", "")).encode("ascii", "ignore")
+
+        return (await self.ask(call, "GET", path, read=read)).decode()
+
     async def ask(
         self,
         call: str,
@@ -116,9 +125,15 @@ class OrthancSession:
         content_type: str = "application/json",
         *,
         is_harmless: bool = True,
+        revision: str = "",
         read: "Callable[[httpx.Response], Awaitable[bytes]] | None" = None,
     ) -> bytes:
-        """Send until there is an answer that counts; what may not be done twice, only until it was sent."""
+        """Send until there is an answer that counts; what may not be done twice, only until it was sent.
+
+        `revision`: the one that is replaced, for servers that check them (see `revision`).
+        """
+        headers = {"Content-Type": content_type} if body is not None else {}
+        headers |= {"If-Match": revision} if revision else {}
         clock = asyncio.get_running_loop().time
         attempt = 0
         while True:
@@ -126,7 +141,7 @@ class OrthancSession:
             began, status = clock(), HTTPStatus.OK.value
             try:
                 async with self._places:
-                    return await self._send(call, method, path, body, content_type, read)
+                    return await self._send(call, method, path, body, headers, read)
             except OrthancUnavailableError as error:
                 status = error.status
                 if attempt >= self._tries or (error.was_sent and not is_harmless):
@@ -145,10 +160,9 @@ class OrthancSession:
         method: str,
         path: str,
         body: bytes | None,
-        content_type: str,
+        headers: dict[str, str],
         read: Callable[[httpx.Response], Awaitable[bytes]] | None,
     ) -> bytes:
-        headers = {"Content-Type": content_type} if body is not None else {}
         try:
             # httpx counts the seconds between two pieces: an answer that drips needs a clock of its own.
             async with (
@@ -184,6 +198,8 @@ def _failure(call: str, status: int) -> OrthancError:
         return OrthancRefusedError(call, f"{status}, the connection's credentials are refused", status)
     if status == HTTPStatus.NOT_FOUND:
         return OrthancMissingError(call, "404, not there", status)
+    if status == HTTPStatus.CONFLICT:
+        return OrthancConflictError(call, "409, another revision is there", status)
     if status in _PASSING:
         return OrthancUnavailableError(call, f"{status}, an error of the server", status)
     return OrthancGarbledError(call, f"{status}, not an answer Orthanc gives to this", status)

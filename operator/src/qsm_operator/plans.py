@@ -155,9 +155,10 @@ def where_it_is(  # noqa: PLR0911 - one return per row of a table
     if pod.unschedulable_since is not None:
         return Wait(Active.QUEUED, f"{number} waits for a node: {cleaned(pod.scheduler_says, 400)}", until)
     if pod.started is None:
-        why = f": {pod.waiting}" if pod.waiting and pod.waiting != "ContainerCreating" else ""
         if not pod.node:
             return Wait(Active.QUEUED, being_created(attempt), until)
+        said = ": ".join(filter(None, (pod.waiting, pod.waiting_says))) if pod.waiting else facts.trouble
+        why = f": {cleaned(said, 400)}" if said else ""
         return Wait(Active.STAGING, f"{number} is being started on {attempt.backend}{why}.", until)
     step = facts.progress.step if facts.progress else ""
     reason = Active.DELIVERING if step == "deliver" else Active.RUNNING

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from qsm_operator.conditions import Type, find
 from qsm_operator.resources import Attempt, Pipeline, QSMJob
 
 REQUEST_VERSION = 1
@@ -21,7 +22,7 @@ def request_document(job: QSMJob, pipeline: Pipeline, attempt: Attempt) -> dict[
     """The request of one attempt. The recipe is handed on word for word."""
     document: dict[str, Any] = {
         "version": REQUEST_VERSION,
-        "job": {"namespace": job.namespace, "name": job.name, "uid": job.uid, "attempt": attempt.index},
+        "job": {"namespace": job.namespace, "name": job.name, "uid": job.uid, "attempt": attempt.index, **_made(job)},
         "source": _place(job.spec["source"], ""),
         "pipeline": {
             "name": pipeline.name,
@@ -73,6 +74,17 @@ def claims(job: QSMJob) -> tuple[list[str], list[str]]:
     source = job.spec["source"].get("volume")
     read = [source["claimName"]] if source and source["claimName"] not in written else []
     return read, written
+
+
+def _made(job: QSMJob) -> dict[str, Any]:
+    """The series that an earlier attempt has kept, by kind: they are delivered whatever became of the images since.
+
+    Under `job`, where a reconstruction of an earlier version overlooks what it does not know.
+    """
+    stored = find(job.status.get("conditions") or [], Type.RESULTS_STORED) or {}
+    outputs = job.status.get("outputs") or []
+    made = {one["kind"]: one["seriesInstanceUID"] for one in outputs if one.get("seriesInstanceUID")}
+    return {"made": made} if made and stored.get("status") == "True" else {}
 
 
 def _with_sender(destination: Mapping[str, Any], source: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -151,9 +151,13 @@ def _interim(request: Request) -> InterimData:
 
 
 def _found(work: _Work) -> Result | None:
-    """What an earlier attempt, or another job with the same images and method, has made; not one image is moved."""
-    into = work.folder / "result"
-    own = work.places.find_own(into)
+    """What an earlier attempt, or another job with the same images and method, has made; not one image is moved.
+
+    What the earlier attempt kept is looked for first, and without the source: that may have been deleted, have got
+    more images, or be away, and the map of what the job names is delivered all the same.
+    """
+    into, made = work.folder / "result", work.request.job.made
+    own = work.places.find_own(into) or (work.places.find(made, into) if made else None)
     if own is not None:
         return own
     wanted = work.source.earlier(work.pipeline, work.method)

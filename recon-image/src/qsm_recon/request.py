@@ -151,6 +151,8 @@ class JobPart(BaseModel):
     name: str
     uid: str
     attempt: int = 1
+    made: dict[str, Uid] = Field(default_factory=dict)
+    """Series that an earlier attempt of this job has kept, by kind of output; empty: none that is known."""
 
 
 class Request(BaseModel):

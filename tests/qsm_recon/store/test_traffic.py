@@ -1,5 +1,6 @@
 """What goes through the door of a store is counted, also from several threads and where it fails."""
 
+import hashlib
 import threading
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def test_bytes_are_those_of_the_files(tmp_path: Path) -> None:
     assert store.read("nothing", 10_000) is None
     told = store.traffic.told()
     assert (told["bytesWritten"], told["bytesRead"]) == (8000, 1000)
+    assert store.read_hashed("a/2", 10_000) == (b"x" * 1000, hashlib.sha256(b"x" * 1000).hexdigest())
+    assert store.traffic.told()["bytesRead"] == 2000
     assert told["secondsWritten"] >= 0
 
 

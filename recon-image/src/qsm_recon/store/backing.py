@@ -57,6 +57,9 @@ class Backing(Protocol):
             With the reason, after patient tries.
         """
 
+    def read_hashed(self, name: str, limit: int) -> tuple[bytearray, str] | None:
+        """As `read`, for large files: with the SHA-256 of what came."""
+
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Every file below `prefix`, sorted by name."""
 

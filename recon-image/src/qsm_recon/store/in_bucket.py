@@ -37,6 +37,10 @@ class BucketBacking:
         """Get the object."""
         return self.bucket.get(name, limit)
 
+    def read_hashed(self, name: str, limit: int) -> tuple[bytearray, str] | None:
+        """Get the object and hash what comes."""
+        return self.bucket.get_hashed(name, limit)
+
     def entries(self, prefix: str) -> Iterator[Entry]:
         """List the objects."""
         for entry in self.bucket.entries(prefix):

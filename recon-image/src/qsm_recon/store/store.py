@@ -108,9 +108,8 @@ class Store:
 
     def holds_its_name(self, entry: Entry) -> bool:
         """Whether a volume's bytes are those its name says."""
-        content = self.backing.read(entry.name, entry.bytes)
-        name = entry.name.rpartition("/")[2].partition(".")[0]
-        return content is not None and hashlib.sha256(content).hexdigest() == name
+        found = self.backing.read_hashed(entry.name, entry.bytes)
+        return found is not None and found[1] == entry.name.rpartition("/")[2].partition(".")[0]
 
     def read_volume(self, part: VolumePart) -> NDArray[Any]:
         """A stored volume.
@@ -123,14 +122,14 @@ class Store:
         content = self.read_file(part)
         return volumes.as_array(content, part.kind, tuple(part.shape), packed=part.file.endswith(".gz"))
 
-    def read_file(self, part: VolumePart) -> bytes:
+    def read_file(self, part: VolumePart) -> bytearray:
         """A stored volume's file, checked."""
         for _ in range(2):  # a bit may have flipped on the way rather than in the store
-            content = self.backing.read(part.file, part.bytes)
-            if content is None or len(content) != part.bytes:
+            found = self.backing.read_hashed(part.file, part.bytes)
+            if found is None or len(found[0]) != part.bytes:
                 break
-            if hashlib.sha256(content).hexdigest() == part.sha256:
-                return content
+            if found[1] == part.sha256:
+                return found[0]
         self._written.discard(part.file)
         raise DamagedError("a volume is gone, cut short or changed")
 

@@ -80,6 +80,13 @@ class Metered:
         self.traffic.moved(read=len(content or b""))
         return content
 
+    def read_hashed(self, name: str, limit: int) -> tuple[bytearray, str] | None:
+        """A whole file and its hash, counted."""
+        with self.traffic.reading():
+            found = self._inner.read_hashed(name, limit)
+        self.traffic.moved(read=len(found[0]) if found is not None else 0)
+        return found
+
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Every file below `prefix`."""
         return self._inner.entries(prefix)

@@ -17,12 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsm_recon import nifti
+from qsm_recon.store import file_order
 
 LEVEL = 1
 """zlib level for masks."""
-SLAB_BYTES = 4 << 20
+SLAB_BYTES = 16 << 20
+_BUFFER_BYTES = 1 << 20
 WHOLE_BYTES = 32 << 20
 """Smaller files are made once, in memory; larger ones twice, for their hash and for the way out."""
+Piece = bytes | memoryview
 KINDS = ("bool", "float32", "float64")
 
 
@@ -34,7 +37,7 @@ class VolumeFile:
     """Ending of the file's name."""
     size: int
     """Bytes of the file."""
-    pieces: Callable[[], Iterator[bytes]]
+    pieces: Callable[[], Iterator[Piece]]
     """The file from its first byte to its last."""
 
     def sha256(self) -> str:
@@ -46,13 +49,13 @@ class VolumeFile:
 
     def open(self) -> BinaryIO:
         """The file as a stream."""
-        return io.BufferedReader(_Stream(self.pieces()), SLAB_BYTES)
+        return io.BufferedReader(_Stream(self.pieces()), _BUFFER_BYTES)
 
 
 class _Stream(io.RawIOBase):
     """Pieces as a stream that is read once."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    def __init__(self, pieces: Iterator[Piece]) -> None:
         self._pieces = pieces
         self._rest = memoryview(b"")
 
@@ -87,8 +90,9 @@ def as_file(array: NDArray[Any], affine_ras_mm: NDArray[np.float64], description
         raise TypeError(f"{description}: volumes of {array.dtype} are not kept")
     stored = array.view(np.uint8) if array.dtype == np.bool_ else array
     # NIfTI is little-endian here whatever the machine, so that equal volumes are equal files.
-    stored = stored.astype(stored.dtype.newbyteorder("<"), copy=False)
-    block = nifti.header(stored.shape, stored.dtype, affine_ras_mm, description).binaryblock + b"\0\0\0\0"
+    block = (
+        nifti.header(stored.shape, stored.dtype.newbyteorder("<"), affine_ras_mm, description).binaryblock + b"\0\0\0\0"
+    )
     size = len(block) + stored.nbytes
     if array.dtype == np.bool_:
         packed = gzip.compress(b"".join(_pieces(block, stored)), LEVEL, mtime=0)
@@ -99,25 +103,30 @@ def as_file(array: NDArray[Any], affine_ras_mm: NDArray[np.float64], description
     return VolumeFile(".nii", size, lambda: _pieces(block, stored))
 
 
-def as_array(content: bytes, kind: str, shape: tuple[int, ...], *, packed: bool) -> NDArray[Any]:
+def as_array(content: bytes | bytearray, kind: str, shape: tuple[int, ...], *, packed: bool) -> NDArray[Any]:
     """The volume of a stored file whose hash has been checked: C order, writable, as it was offered."""
     data = gzip.decompress(content) if packed else content
     stored = np.dtype(np.uint8 if kind == "bool" else kind).newbyteorder("<")
-    flat = np.frombuffer(data, dtype=stored, offset=nifti.HEADER_BYTES)
-    volume = flat.reshape(shape, order="F")
+    volume = np.frombuffer(data, dtype=stored, offset=nifti.HEADER_BYTES).reshape(shape[::-1])
     made = np.empty(shape, dtype=np.dtype(kind))
-    np.copyto(made, volume, casting="unsafe")
+    file_order.from_file(_native(volume), made.view(np.uint8) if kind == "bool" else made)
     return made
 
 
-def _pieces(header: bytes, array: NDArray[Any]) -> Iterator[bytes]:
+def _pieces(header: bytes, array: NDArray[Any]) -> Iterator[Piece]:
     yield header
     yield from _slabs(array)
 
 
-def _slabs(array: NDArray[Any]) -> Iterator[bytes]:
-    """The values in the file's order (x fastest), a few slices at a time."""
+def _slabs(array: NDArray[Any]) -> Iterator[memoryview]:
+    """The values in the file's order (x fastest); of a large volume a few slices at a time."""
     depth = array.shape[-1]
-    step = max(1, SLAB_BYTES // max(1, array.nbytes // depth))
+    step = depth if array.nbytes <= WHOLE_BYTES else max(1, SLAB_BYTES // (array.nbytes // depth))
     for low in range(0, depth, step):
-        yield array[..., low : low + step].tobytes(order="F")
+        slab = file_order.to_file(_native(array[..., low : low + step]))
+        yield memoryview(slab.astype(slab.dtype.newbyteorder("<"), copy=False).data).cast("B")
+
+
+def _native(array: NDArray[Any]) -> NDArray[Any]:
+    """The processor's byte order, which compiled kernels know; a copy on big-endian machines only."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

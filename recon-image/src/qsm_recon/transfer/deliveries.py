@@ -47,7 +47,9 @@ class Delivery:
         if self.commitment is not None:
             told["commitment"] = str(self.commitment)
         if self.reason:
-            told |= {"reason": self.reason, "message": self.message[:MAX_MESSAGE]}
+            told["reason"] = self.reason
+        if self.message:
+            told["message"] = self.message[:MAX_MESSAGE]
         return told
 
 

@@ -133,8 +133,13 @@ class Bucket:
 
     def get(self, name: str, limit: int) -> bytes | None:
         """A whole object, unchecked; None where it is not there or longer than `limit` bytes."""
+        found = self.get_hashed(name, limit)
+        return bytes(found[0]) if found is not None else None
 
-        def read() -> bytes | None:
+    def get_hashed(self, name: str, limit: int) -> tuple[bytearray, str] | None:
+        """A whole object and its SHA-256, made as it arrives; None where it is not there or longer than `limit`."""
+
+        def read() -> tuple[bytearray, str] | None:
             try:
                 response = self._client.get_object(self._bucket, self._prefix + name)
             except ERRORS as error:
@@ -145,7 +150,7 @@ class Bucket:
                 size = int(response.headers.get("Content-Length", -1))
                 if not 0 <= size <= limit:
                     return None
-                return response.read()
+                return _hashed(response, size)
             finally:
                 response.close()
                 response.release_conn()
@@ -255,6 +260,17 @@ class Bucket:
             time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             pause = min(2 * pause, self._patience.longest_pause_s)
         raise AssertionError
+
+
+def _hashed(response: "urllib3.BaseHTTPResponse", size: int) -> tuple[bytearray, str]:
+    """A body piece by piece: each is hashed while it is in the cache, and the server sends the next meanwhile."""
+    content, digest, filled = bytearray(size), hashlib.sha256(), 0
+    while piece := response.read(_CHUNK):
+        digest.update(piece)
+        content[filled : filled + len(piece)] = piece
+        filled += len(piece)
+    del content[filled:]
+    return content, digest.hexdigest()
 
 
 class _Check:

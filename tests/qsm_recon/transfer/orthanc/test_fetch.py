@@ -9,6 +9,7 @@ from misbehaving_http import as_json, cut, dripping, hang_up, late, page, text
 
 from qsm_recon.errors import ReconError
 from qsm_recon.transfer.orthanc import fetch
+from qsm_recon.transfer.orthanc.door import Door
 from qsm_recon.transfer.orthanc.series import fingerprint
 
 SERIES = "1.2.3"
@@ -62,6 +63,22 @@ def test_an_image_cut_in_the_middle_is_fetched_again(orthanc, door, tmp_path):
     fetch.fetch(door, fetch.listed(door, [SERIES]), tmp_path)
     assert (tmp_path / "000002.dcm").read_bytes() == dicom("1.2.3.1")
     assert (tmp_path / "000003.dcm").read_bytes() == dicom("1.2.3.2")
+
+
+def test_an_image_that_comes_in_small_pieces_is_one_image(orthanc, door, tmp_path):
+    orthanc.answers["/instances/i1/"] = [dripping(dicom("1.2.3.1", 3000), 0.002, first=150)]
+    fetch.fetch(door, fetch.listed(door, [SERIES]), tmp_path)
+    assert (tmp_path / "000002.dcm").read_bytes() == dicom("1.2.3.1")
+
+
+@pytest.mark.slow
+def test_answers_after_half_a_minute_are_waited_for(orthanc, tmp_path):
+    """As patient as a pod is."""
+    for answers in orthanc.answers.values():
+        answers[:] = [late(30.0, one) for one in answers]
+    with Door(orthanc.connection(tmp_path / "slow")) as door:
+        fetch.fetch(door, fetch.listed(door, [SERIES]), tmp_path)
+    assert len(list(tmp_path.glob("*.dcm"))) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The whole loop on real Orthanc servers: a scan comes in by C-STORE, its maps lie in the PACS, whatever is killed."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -86,11 +87,11 @@ class Loop:
         files = (p for p in self.scan.rglob("*") if p.is_file())
         return sorted({str(pydicom.dcmread(p, specific_tags=["SeriesInstanceUID"]).SeriesInstanceUID) for p in files})
 
-    def request(self, *destinations, uid="u-1", attempt=1, **source):
+    def request(self, *destinations, uid="u-1", attempt=1, made=None, **source):
         orthanc = {"connection": str(self.secret), "seriesInstanceUIDs": self.uids(), **source}
         return {
             "version": 1,
-            "job": {"name": f"job-{uid}", "uid": uid, "attempt": attempt},
+            "job": {"name": f"job-{uid}", "uid": uid, "attempt": attempt, "made": made or {}},
             "source": {"orthanc": orthanc},
             "pipeline": {"name": "quick", "version": "1", "recipe": self.recipe, "parameters": []},
             "destinations": list(destinations) or [self.to_pacs],
@@ -147,6 +148,10 @@ def maps(server):
     return sorted(
         len(one["Instances"]) for one in found if one["MainDicomTags"]["SeriesDescription"].startswith(("QSM", "R2*"))
     )
+
+
+def tags_of_series(server):
+    return {one: server.get(f"/series/{one}")["MainDicomTags"] for one in server.series()}
 
 
 def when(condition, act):
@@ -220,6 +225,8 @@ def test_another_job_takes_the_result_to_every_kind_of_place(loop, no_computing)
     )
     assert code == 0, report
     assert [one["state"] for one in report["deliveries"]] == ["Delivered"] * 5
+    unasked = [one["destination"] for one in report["deliveries"] if "cannot be asked" in one.get("message", "")]
+    assert unasked == ["peer"]
     assert any(one.startswith("ResultReused") for one in report["warnings"])
     assert list(report["stageSeconds"]) == ["keep", "deliver"], "the first job has told what the map cost"
     assert instances(loop.pacs) == 2 * SLICES
@@ -255,6 +262,41 @@ def test_a_receiver_that_hangs_is_tried_again_later(loop, no_computing):
     no_computing()
     code, report = loop.ask(attempt=2)
     assert (code, report["deliveries"][0]["commitment"]) == (0, "Confirmed"), report
+    assert maps(loop.pacs) == [SLICES, SLICES]
+
+
+@pytest.mark.parametrize("since", ["deleted", "more images", "unreadable"])
+def test_what_was_made_is_delivered_whatever_becomes_of_the_source(loop, no_computing, since, tmp_path):
+    loop.start()
+    files = sorted(p for p in loop.scan.rglob("*") if p.is_file())
+    held = [str(pydicom.dcmread(p, specific_tags=["SOPInstanceUID"]).SOPInstanceUID) for p in files]
+    source = {"instances": {"count": len(held), "sha256": fingerprint(held)}}
+    loop.pacs.stop()
+    code, report = loop.ask(**source)
+    assert (code, report["reason"]) == (75, "DeliveryPending")
+    made = {one["kind"]: one["seriesInstanceUID"] for one in report["outputs"]}
+    ids = {one["SeriesInstanceUID"]: key for key, one in tags_of_series(loop.here).items()}
+    if since == "deleted":
+        for uid in loop.uids():
+            loop.here.request("DELETE", f"/series/{ids[uid]}")
+    elif since == "more images":
+        late = pydicom.dcmread(files[0])
+        late.SOPInstanceUID = late.file_meta.MediaStorageSOPInstanceUID = f"{held[0]}.9"
+        late.save_as(tmp_path / "late.dcm")
+        loop.here.upload(tmp_path / "late.dcm")
+    else:
+        source["connection"] = str(OrthancServer(loop.root / "nobody").connection(loop.root / "secrets" / "nobody"))
+    loop.pacs.start()
+    no_computing()
+    code, report = loop.ask(attempt=2, made=made, **source)
+    assert code == 0, report
+    assert maps(loop.pacs) == [SLICES, SLICES]
+
+
+def test_what_is_said_to_be_made_and_is_not_there_is_made(loop):
+    loop.start()
+    code, report = loop.ask(attempt=2, made={"ChiMap": "1.2.3", "R2StarMap": "1.2.4"})
+    assert code == 0, report
     assert maps(loop.pacs) == [SLICES, SLICES]
 
 
@@ -421,6 +463,35 @@ def test_orthanc_dies_during_the_upload(loop, monkeypatch):
     assert maps(loop.here) == maps(loop.pacs) == [SLICES, SLICES]
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 MiB, where one may be mounted."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "none", folder], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("a file system can be mounted by root only")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_an_orthanc_that_has_no_space_left(loop, small_disk):
+    loop.here.settings |= {"StorageDirectory": str(small_disk), "IndexDirectory": str(small_disk)}
+    loop.start()
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    code, report = loop.ask()
+    assert (code, report["reason"], report["step"]) == (75, "OrthancFull", "write")
+    filler.unlink()
+    code, report = loop.ask(attempt=2)
+    assert code == 0, report
+    assert maps(loop.here) == maps(loop.pacs) == [SLICES, SLICES]
+
+
 def test_a_series_deleted_while_it_is_reconstructed_is_not_answered(loop, monkeypatch):
     loop.start()
     reconstruct = job.app.run
@@ -493,6 +564,18 @@ def test_transcoding_orthanc_still_holds_the_same_images(loop, no_computing):
     assert loop.ask()[0] == 0
     no_computing()
     assert loop.ask(uid="u-2")[0] == 0
+
+
+def test_orthancs_that_check_revisions(loop, no_computing):
+    """They refuse what does not say which revision it replaces: the mark, the record, and both again."""
+    for server in (loop.here, loop.pacs):
+        server.settings["CheckRevisions"] = True
+    loop.start()
+    assert loop.ask()[0] == 0
+    no_computing()
+    code, report = loop.ask({"name": "peer", "peer": {"connection": str(loop.secret), "name": "peer"}}, uid="u-2")
+    assert code == 0, report
+    assert not [one for one in report["warnings"] if one.startswith("SourceNotMarked")]
 
 
 def test_wrong_password(loop):

@@ -61,7 +61,8 @@ def posted(server, route):
 
 
 def test_a_success_that_cannot_be_asked_is_believed(orthanc, door):
-    assert send(door) == Delivery("d", State.DELIVERED, 3, None, sent=True)
+    told = "all were sent without an error, the receiver cannot be asked what it has"
+    assert send(door) == Delivery("d", State.DELIVERED, 3, None, message=told, sent=True)
 
 
 def test_a_failure_is_repeated_then_pending(orthanc, door):
@@ -203,3 +204,4 @@ def test_names_are_quoted_in_routes(server, door):
     }
     delivery = sending.send(door, "peer", "a/b c", SERIES, Delivery("d", State.PENDING), QUICK)
     assert delivery.state is State.DELIVERED
+    assert "cannot be asked" in delivery.as_dict()["message"]

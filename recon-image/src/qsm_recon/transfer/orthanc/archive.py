@@ -151,5 +151,11 @@ def _deliveries(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _delivery(destination: str, entry: Mapping[str, Any]) -> Delivery:
     said = entry.get("commitment")
-    delivery = Delivery(destination, State(entry["state"]), int(entry["instances"]), sent=bool(entry["sent"]))
+    delivery = Delivery(
+        destination,
+        State(entry["state"]),
+        int(entry["instances"]),
+        message=str(entry.get("message", "")) if "reason" not in entry else "",
+        sent=bool(entry["sent"]),
+    )
     return replace(delivery, commitment=Commitment(said)) if said else delivery

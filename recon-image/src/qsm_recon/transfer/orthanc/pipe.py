@@ -60,7 +60,8 @@ class Pipe:
                     self.close()
                     raise OrthancDownError(name, "cut an image off" if not piece else "takes too long for one image")
                 missing -= len(piece)
-                heading = heading or piece[:HEADING_BYTES]
+                if len(heading) < HEADING_BYTES:  # the first piece may be one byte
+                    heading += piece[: HEADING_BYTES - len(heading)]
                 file.write(piece)
         if answer.read(1):
             self.close()

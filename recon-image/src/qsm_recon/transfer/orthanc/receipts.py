@@ -1,7 +1,7 @@
 """What a receiver itself says of what was sent to it: a count by C-FIND or QIDO, and storage commitment (PS3.4 J)."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -33,6 +33,8 @@ class Receipt:
     """Commitment was asked for and not answered in time."""
     may_pass: bool = True
     """The reasons for refusing commitment may pass."""
+    is_counted: bool = True
+    """The receiver was asked what it has, and answered."""
 
     @property
     def arrived(self) -> int:
@@ -43,20 +45,21 @@ class Receipt:
 def wait(door: Door, way: str, receiver: str, series: tuple[Series, ...], haste: Haste) -> Receipt:
     """Ask the receiver until it has everything, or time is up."""
     uids = frozenset(uid for one in series for uid in one.sop_instance_uids)
-    counted = Receipt(len(uids), _uncounted(door, way, receiver, series, haste))
+    lacking = _lacking(door, way, receiver, series, haste)
+    counted = Receipt(len(uids), lacking or frozenset(), is_counted=lacking is not None)
     if way != "modality" or not _allows_commitment(_configuration(door, receiver)):
         return counted
     return _committed(door, receiver, uids, counted, haste)
 
 
-def _uncounted(door: Door, way: str, receiver: str, series: tuple[Series, ...], haste: Haste) -> frozenset[str]:
-    """What the receiver does not find when asked; nothing where it cannot be asked."""
+def _lacking(door: Door, way: str, receiver: str, series: tuple[Series, ...], haste: Haste) -> frozenset[str] | None:
+    """What the receiver does not find when asked; None where it cannot be asked."""
     lacking = frozenset(uid for one in series for uid in one.sop_instance_uids)
     end = time.monotonic() + haste.count_s
     while True:
         found = [_asked(door, way, receiver, one) for one in series]
         if any(one is None for one in found):
-            return frozenset()
+            return None
         left = lacking - frozenset(uid for one in found if one is not None for uid in one)
         if not left or time.monotonic() > end:
             return left
@@ -116,15 +119,15 @@ def _committed(door: Door, receiver: str, uids: frozenset[str], counted: Receipt
             f"/modalities/{quote(receiver, safe='')}/storage-commitment", {"DicomInstances": instances}, twice=False
         )
     except NotThereError:
-        return Receipt(counted.sent, counted.lacking, Commitment.NOT_SUPPORTED)
+        return replace(counted, commitment=Commitment.NOT_SUPPORTED)
     except OrthancDownError as error:
         if error.code == _NO_PRESENTATION_CONTEXT:
-            return Receipt(counted.sent, counted.lacking, Commitment.NOT_SUPPORTED)
-        return Receipt(counted.sent, counted.lacking, overdue=True)
+            return replace(counted, commitment=Commitment.NOT_SUPPORTED)
+        return replace(counted, overdue=True)
     with shaped(door.name):
         report = _report(door, str(asked["ID"]), haste)
         if report is None:
-            return Receipt(counted.sent, counted.lacking, overdue=True)
+            return replace(counted, overdue=True)
         if report["Status"] == "Success":
             return Receipt(counted.sent, commitment=Commitment.CONFIRMED)
         failures = {str(one["SOPInstanceUID"]): int(one["FailureReason"]) for one in report["Failures"]}

@@ -200,6 +200,8 @@ def _received(receipt: Receipt, destination: str) -> Delivery:
     if lacking:
         message = f"the receiver has {receipt.arrived} of {sent} images"
         return replace(_failed(there), reason="ReceivedFewer", message=message)
+    if not receipt.is_counted and receipt.commitment is not Commitment.CONFIRMED:
+        return replace(there, message="all were sent without an error, the receiver cannot be asked what it has")
     return there
 
 
