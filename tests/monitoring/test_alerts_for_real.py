@@ -14,13 +14,20 @@ from dataclasses import dataclass, field
 import pytest
 import yaml
 from broken_site_for_tests import OperatorProcess, Watching
+from canaries_for_tests import check
 from intake_for_tests import IntakeSite
 from kubernetes_for_tests import EXAMPLES, running_cluster
 from orthanc_for_tests import require
+from otlp_for_tests import collector
 from promtool_for_tests import fired
-from scans_for_tests import write_scan
+from scans_for_tests import ROOT, write_scan
+
+from qsm_operator.resources import TRACEPARENT_ANNOTATION
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
+
+_QUICK_SECONDS = 12
+"""Faults that take longer are left to `make test-chaos`."""
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +75,9 @@ class Site(IntakeSite):
 
     def failing(self, name, code, count, **report):
         """Jobs that end with that code and report; again and again where that may pass."""
-        self.pretend(name, exit_code=str(code), message=json.dumps(report))
-        self.submit(name, count)
+        # It runs long enough for a reading before it ends, as any real reconstruction does.
+        self.pretend(name, exit_code=str(code), message=json.dumps(report), run_time="4s")
+        self.submit(name, count, destinations=[{"name": "pacs", "modality": {"name": "PACS"}}])
 
     def forged_hints(self, count):
         for _ in range(count):
@@ -162,10 +170,10 @@ FAULTS = {
         lambda site: site.failing("bad-v1", 70, 4, reason="Internal", message="a defect"),
         {"QSMFailureRateHigh"},
     ),
-    "the store is full": Fault(6, lambda site: site.failing("full-v1", 75, 1, **FULL), {"QSMStoreFull"}),
-    "the store is away": Fault(6, lambda site: site.failing("away-v1", 75, 3, **AWAY), {"QSMStoreFailing"}),
+    "the store is full": Fault(12, lambda site: site.failing("full-v1", 75, 1, **FULL), {"QSMStoreFull"}),
+    "the store is away": Fault(12, lambda site: site.failing("away-v1", 75, 3, **AWAY), {"QSMStoreFailing"}),
     "the PACS refuses": Fault(
-        6,
+        12,
         lambda site: site.failing("no-v1", 65, 1, **DELIVERING, reason="DeliveryFailed", deliveries=[NOT_TAKEN]),
         {"QSMDeliveryFailed"},
     ),
@@ -177,7 +185,13 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(name, marks=[pytest.mark.chaos] if told.seconds > _QUICK_SECONDS else [])
+        for name, told in FAULTS.items()
+    ],
+)
 def test_a_real_fault_and_its_alert(begun, tmp_path, fault):
     told = FAULTS[fault]
     with begun(**told.settings) as site:
@@ -191,6 +205,7 @@ def test_a_certificate_that_ends_soon(begun, tmp_path):
         assert watched(site, tmp_path, 6) == {"QSMCredentialEnds"}
 
 
+@pytest.mark.chaos
 def test_a_site_at_work_is_silent(begun, tmp_path):
     def work(site):
         for number in range(2, 8):
@@ -201,3 +216,22 @@ def test_a_site_at_work_is_silent(begun, tmp_path):
         site.scan(1)
         assert watched(site, tmp_path, 20, work) == set()
         assert len(site.jobs()) == 7
+
+
+def test_a_scan_is_one_trace_over_the_wire(begun, monkeypatch):
+    """The real webhook, intake, API server and operator, and a collector that hears both programs."""
+    with collector() as there:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", there.url)
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
+        with begun() as site:
+            site.scan(1)
+            (job,) = site.until_jobs(1).values()
+            site.until(lambda: any(span["name"] == "QSMJob" for span in there.spans), 40)
+        spans = {span["id"]: span for span in there.spans}
+    assert {span["trace"] for span in spans.values()} == {job["metadata"]["annotations"][TRACEPARENT_ANNOTATION][3:35]}
+    assert {span["service"] for span in spans.values()} == {"qsm-intake", "qsm-operator"}
+    assert [span["name"] for span in spans.values() if span["parent"] not in spans] == ["acquisition"]
+    names = {span["name"] for span in spans.values()}
+    assert names >= {"acquisition", "hint", "look", "order", "QSMJob", "attempt 1", "wait for a node", "inversion"}
+    check(there.text, "spans")
+    assert ROOT not in there.text, "a UID"

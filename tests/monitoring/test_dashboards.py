@@ -32,7 +32,10 @@ def traffic():
         site.pacs = "down" if day == 3 and 3 <= hour < 4 else "up"
         site.store_reason = "StoreUnreachable" if day == 4 and 3 <= hour < 3.2 else ""
 
-    series = replay(Site(), 24 * DAYS, now_and_then, step=STEP)
+    series = {
+        sample: [value and value + BEGIN * sample[0].endswith("_timestamp_seconds") for value in values]
+        for sample, values in replay(Site(), 24 * DAYS, now_and_then, step=STEP).items()
+    }
     for job in ("operator", "intake"):
         own = (("instance", f"{job}-0"), ("job", job))
         steps = range(DAYS * 24 * HOUR // STEP)
@@ -76,7 +79,7 @@ def test_a_page_can_be_drawn(prometheus, page, tmp_path):
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == [box.title for _, boxes in page.rows for box in boxes]
     for axes in figure.axes:
-        assert any(map(len, (axes.lines, axes.patches, axes.texts))), axes.get_title(loc="left")
+        assert any(map(len, (axes.lines, axes.patches, axes.collections, axes.texts))), axes.get_title(loc="left")
     folder = Path(os.environ.get("QSM_PICTURES", tmp_path))
     figure.savefig(folder / f"{page.uid}.png")
 

@@ -31,6 +31,7 @@ NOT_OURS = {
     "storescu",
     "DicomModalities",  # Orthanc's configuration
     "exceeded quota",  # what Kubernetes says of a quota
+    'secret "NAME" not found',  # and of a Secret that a pod waits for
     "etcdserver: mvcc: database space exceeded",
     "le",  # label of every Prometheus histogram
 }

@@ -86,10 +86,11 @@ def happen(w, name, how):
 def quiet(w):
     """Look until nothing changes; fail if it never does."""
     for _ in range(12):
-        before = copy.deepcopy(w.body.get("status")), set(w.jobs)
+        # A pod that only now is gone is something to look at, too.
+        before = copy.deepcopy(w.body.get("status")), set(w.jobs), set(w.pods)
         decision = w.look()
         w.pod_vanishes()
-        if before == (w.body["status"], set(w.jobs)) and not [
+        if before == (w.body["status"], set(w.jobs), set(w.pods)) and not [
             action for action in decision.actions if not w.trouble and type(action).__name__ != "DeleteQSMJob"
         ]:
             return

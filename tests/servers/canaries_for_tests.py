@@ -28,6 +28,9 @@ STRUCTURAL = {
 }  # fmt: skip
 """Code words that decide what an image is: nobody's name, and a canary in them would be another test."""
 
+_DECIDES = {"ContrastBolusAgent"}
+"""That it is there at all decides over routes."""
+
 _GROUPS = {0x0008, 0x0010, 0x0018, 0x0020, 0x0032, 0x0038, 0x0040}
 _TEXTS = {"LO", "SH", "LT", "ST", "UT", "PN", "UC"}
 
@@ -72,7 +75,7 @@ def _every_text() -> Dataset:
 def infest(ds: Dataset) -> None:
     """A canary into every text that the header does not have yet."""
     for element in _every_text():
-        if element.tag not in ds:
+        if element.tag not in ds and element.keyword not in _DECIDES:
             ds.add(element)
 
 

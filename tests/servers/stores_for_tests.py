@@ -91,7 +91,8 @@ def running(kind: str, **environment: str) -> Iterator[ObjectStore]:
         assert done.returncode == 0, done.stderr
         store = ObjectStore(kind, done.stdout.strip().splitlines()[-1], place)
         yield store
-        for bucket in store.client().list_buckets():
+        # With certificates it is a server for one test of them, and nothing else.
+        for bucket in [] if "CERTS" in environment else store.client().list_buckets():
             check_bucket(store.client(), bucket.name)
     finally:
         subprocess.run([script, "down", place], check=False, env=environment, capture_output=True, timeout=120)

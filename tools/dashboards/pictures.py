@@ -90,9 +90,18 @@ def draw(page: Page, url: str, now: float) -> Figure:
     """One page."""
     span = seconds_of(page.since)
     rows = list(_lines_of(page))
-    figure = Figure(figsize=(16, sum(1.9 for _ in rows) + 0.5), dpi=80, layout="constrained")
-    grid = figure.add_gridspec(len(rows), 24)
-    figure.suptitle(f"{page.title}, {page.since}", fontsize=13, fontweight="bold")
+    height = 2.1 * len(rows) + 0.8
+    figure = Figure(figsize=(16, height), dpi=64)
+    room = {
+        "left": 0.04,
+        "right": 0.99,
+        "top": 1 - 0.75 / height,
+        "bottom": 0.3 / height,
+        "wspace": 4.2,
+        "hspace": 0.45,
+    }
+    grid = figure.add_gridspec(len(rows), 24, **room)
+    figure.suptitle(f"{page.title}, {page.since}", fontsize=13, fontweight="bold", y=1 - 0.2 / height)
     for number, boxes in enumerate(rows):
         column = 0
         for box in boxes:
@@ -124,15 +133,21 @@ def _panel(axes: Axes, box: Box, url: str, now: float, span: int) -> None:
         ]
         _numbers(axes, box, [(name, value) for name, value in found if value == value])  # noqa: PLR0124 - no NaN
         return
-    stacked: list[tuple[str, list[Any], list[float]]] = []
+    found_lines: list[tuple[str, list[Any], list[float]]] = []
     for query in box.queries:
         answer = ask(
             url, "query_range", query=filled_in(query.expr), start=now - span, end=now, step=max(15, span // _POINTS)
         )
         for line in answer:
             moments = [dates.num2date(float(at) / 86400) for at, _ in line["values"]]
-            stacked.append((legend(query, line["metric"]), moments, [float(value) for _, value in line["values"]]))
-    for name, moments, values in stacked[:_MOST_LINES]:
+            found_lines.append((legend(query, line["metric"]), moments, [float(value) for _, value in line["values"]]))
+    if box.kind == "stacked" and found_lines and len({len(values) for _, _, values in found_lines}) == 1:
+        labels = [name[:40] for name, _, _ in found_lines]
+        axes.stackplot(found_lines[0][1], *(values for _, _, values in found_lines), labels=labels, alpha=0.7)
+        single = []
+    else:
+        single = found_lines[:_MOST_LINES]
+    for name, moments, values in single:
         style = {"linestyle": "none", "marker": "."} if box.kind == "points" else {}
         axes.plot(moments, values, linewidth=1, markersize=3, label=name[:40], **style)  # type: ignore[arg-type]
     for limit, colour in box.steps:
@@ -140,8 +155,9 @@ def _panel(axes: Axes, box: Box, url: str, now: float, span: int) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: worded(value, box.unit)))
     axes.xaxis.set_major_formatter(dates.DateFormatter("%d. %H:%M" if span > 86400 else "%H:%M"))
     axes.tick_params(labelsize=7)
-    if stacked:
-        axes.legend(fontsize=6, loc="upper left", ncols=2, frameon=False)
+    if found_lines:
+        handles, names = axes.get_legend_handles_labels()
+        axes.legend(handles[:_MOST_LINES], names[:_MOST_LINES], fontsize=6, loc="upper left", ncols=2, frameon=False)
 
 
 def _numbers(axes: Axes, box: Box, found: list[tuple[str, float]]) -> None:
@@ -149,9 +165,10 @@ def _numbers(axes: Axes, box: Box, found: list[tuple[str, float]]) -> None:
     if box.kind == "bars":
         names = [name for name, _ in found][:_MOST_LINES]
         values = [value for _, value in found][:_MOST_LINES]
-        bars = axes.barh(names, values, color=[colour_of(box, value) for value in values])
-        axes.bar_label(bars, [worded(value, box.unit) for value in values], fontsize=7)
-        axes.tick_params(labelsize=7)
+        axes.set_yticks([])
+        axes.barh(range(len(values)), values, color=[colour_of(box, value) for value in values], alpha=0.35)
+        for place, (name, value) in enumerate(zip(names, values, strict=True)):
+            axes.text(0.01 * max(values), place, f"{name}  {worded(value, box.unit)}", fontsize=7, va="center")
         return
     axes.set_yticks([])
     if box.kind == "table":

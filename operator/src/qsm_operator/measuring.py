@@ -1,6 +1,7 @@
 """What the gauges say of all QSMJobs as they are now; done when they are read, in one pass over all of them."""
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 
 from qsm_operator.conditions import Active
@@ -12,8 +13,9 @@ _WAITS = frozenset({"New", *map(str, Active)} - {str(Active.SUSPENDED)})
 """States in which a job that grows old is worth a look; held on purpose it may."""
 
 
-def measure_jobs(metrics: Metrics, store: Store, now: datetime) -> None:
-    """Set every gauge that is a count or an age of QSMJobs, attempts or deliveries."""
+def measure_jobs(metrics: Metrics, store: Store, now: datetime) -> list[QSMJob]:
+    """Set every gauge that is a count or an age of QSMJobs, attempts or deliveries; the jobs that are not finished."""
+    unfinished: list[QSMJob] = []
     counts: Counter[tuple[str, str]] = Counter()
     oldest = dict.fromkeys(sorted(_WAITS), 0.0)
     pending: Counter[str] = Counter()
@@ -23,6 +25,7 @@ def measure_jobs(metrics: Metrics, store: Store, now: datetime) -> None:
         counts[key[0], state] += 1
         if status in {"True", "False"}:
             continue
+        unfinished.append(job)
         if state in oldest:
             oldest[state] = max(oldest[state], (now - job.created).total_seconds())
         pending.update(
@@ -43,14 +46,18 @@ def measure_jobs(metrics: Metrics, store: Store, now: datetime) -> None:
     for backend, seconds_each in waits.items():
         metrics.unschedulable.labels(backend).set(len(seconds_each))
         metrics.unschedulable_oldest.labels(backend).set(max(seconds_each, default=0.0))
+    return unfinished
 
 
-def expect_ends(metrics: Metrics, store: Store) -> None:
+def expect_ends(metrics: Metrics, store: Store, unfinished: Iterable[QSMJob]) -> None:
     """Have counters begin before what they count: an alert cannot see the first of a series."""
     for _, name in store.pipelines:
         metrics.expect(name)
-    unfinished = (job for job in store.qsmjobs.values() if _answer(job)[0] not in {"True", "False"})
-    for name in {"source"}.union(*({one["name"] for one in job.spec.get("destinations") or ()} for job in unfinished)):
+    names = {"source"}
+    for job in unfinished:
+        for entry in job.spec.get("destinations") or ():
+            names.add(entry["name"])
+    for name in names:
         metrics.delivery.expect(name)
 
 

@@ -200,8 +200,7 @@ class Operating:
         self.metrics.queue_depth.set(self.queue.depth)
         self.metrics.queue_oldest.set(self.queue.oldest_seconds)
         self.metrics.turns_waiting.set(self.turns.waiting)
-        measure_jobs(self.metrics, self.store, datetime.now(UTC))
-        expect_ends(self.metrics, self.store)
+        expect_ends(self.metrics, self.store, measure_jobs(self.metrics, self.store, datetime.now(UTC)))
         for measure in self.measures:
             measure()
 

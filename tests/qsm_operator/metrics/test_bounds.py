@@ -93,8 +93,7 @@ def test_a_large_site_is_small_to_scrape():
     seconds = []
     for _ in range(5):
         began = time.process_time()
-        measure_jobs(metrics, store, NOW)
-        expect_ends(metrics, store)
+        expect_ends(metrics, store, measure_jobs(metrics, store, NOW))
         text = generate_latest(metrics.registry)
         seconds.append(time.process_time() - began)
     found = series(metrics)
@@ -130,7 +129,7 @@ def test_what_an_alert_waits_for_begins_with_zero():
     metrics, store, intake = Metrics(), Store(), IntakeMetrics()
     store.put("qsmpipelines", {"metadata": {"name": "medi0-v1", "namespace": "mri", "resourceVersion": "1"}})
     store.put("qsmjobs", qsmjob(1) | {"spec": {"destinations": [{"name": "pacs", "modality": {"name": "PACS"}}]}})
-    expect_ends(metrics, store)
+    expect_ends(metrics, store, measure_jobs(metrics, store, NOW))
     for reason in store_reasons():
         assert sample(metrics, "qsm_store_errors_total", reason=reason) == 0
     for reason in ("ReconError", "DeliveryFailed"):
@@ -159,7 +158,7 @@ def test_what_is_expected_leaves_room_for_what_happens():
     for number in range(40):
         body = {"name": f"p{number}-v1", "namespace": "mri", "resourceVersion": "1"}
         store.put("qsmpipelines", {"metadata": body})
-    expect_ends(metrics, store)
+    expect_ends(metrics, store, measure_jobs(metrics, store, NOW))
     metrics.finished.labels("p19-v1", "GPU", "Succeeded", "Succeeded").inc()
     end = {"pipeline": "p19-v1", "backend": "GPU", "result": "Succeeded", "reason": "Succeeded"}
     assert sample(metrics, "qsm_jobs_finished_total", **end) == 1
