@@ -1,6 +1,7 @@
 """What all tests share: where the real scanner data is, and the guard that nobody's name gets into a log."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,20 @@ def shared_data() -> Path:
     if folder is None or not folder.is_dir():
         pytest.skip("real scanner data is not here (shared/data beside the checkout, or QSM_TEST_DATA)")
     return folder
+
+
+@pytest.fixture
+def heard_signals() -> Iterator[None]:
+    """Programs that a test starts hear signals, although these tests may have been started in the background.
+
+    A shell makes what it starts with `&` deaf to SIGINT, `nohup` to SIGHUP, and children inherit that.
+    """
+    before = {
+        number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

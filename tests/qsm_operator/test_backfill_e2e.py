@@ -205,6 +205,7 @@ def test_orthanc_that_is_down_ends_with_75(site, capsys):
     assert "goes on" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("heard_signals")
 def test_interrupted_it_ends_with_130_and_goes_on_later(site, tmp_path):
     words = ["--connection", str(site.connection), "--modality", "pacs", "--from", "2024-01-05", "--to", "2024-01-06"]
     command = [sys.executable, "-m", "qsm_operator", "backfill", *words, "--resume", str(tmp_path / "journal")]

@@ -518,6 +518,7 @@ def test_a_full_disk_can_be_tried_again_and_leaves_nothing(
     assert list(small_disk.iterdir()) == []
 
 
+@pytest.mark.usefixtures("heard_signals")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("stage", ["Reading images", "Finding the brain"])
 def test_a_signal_in_the_middle_leaves_nothing(

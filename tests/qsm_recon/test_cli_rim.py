@@ -100,6 +100,7 @@ rim.main()
 """
 
 
+@pytest.mark.usefixtures("heard_signals")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_leaves_nothing_behind(tmp_path: Path, number: signal.Signals, code: int) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -150,6 +151,7 @@ rim.main()
 """
 
 
+@pytest.mark.usefixtures("heard_signals")
 @pytest.mark.parametrize(("script", "printed"), [(COMPILING, "compiled\n"), (HALF_BUILT, "")])
 def test_the_compiler_is_never_left_in_the_middle(script: str, printed: str) -> None:
     """Freeing a machine-code module that is half built crashes: about one run in a hundred that was stopped early."""
