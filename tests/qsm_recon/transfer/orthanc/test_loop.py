@@ -192,10 +192,11 @@ def test_a_scan_comes_in_and_its_maps_lie_in_the_pacs(loop, no_computing, capfd)
     assert not any((loop.root / "scratch").iterdir())
 
     no_computing()
-    before = loop.pacs.get("/changes?last")["Last"]
+    assert (sent := loop.here.get("/jobs"))
     code, again = loop.ask(attempt=2)
     assert (code, again["outputs"], again["metrics"]) == (0, report["outputs"], report["metrics"])
-    assert loop.pacs.get("/changes?last")["Last"] == before  # not sent again either
+    assert loop.here.get("/jobs") == sent  # not sent again either
+    assert instances(loop.pacs) == 2 * SLICES
 
     left = [capfd.readouterr(), json.dumps(report), json.dumps(again)]
     for one in loop.here.series():
