@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from stores_for_tests import ObjectStore, running
 
 from qsm_recon import __main__ as rim
+from qsm_recon.qsm.scan import Geometry, MultiEchoScan
+from qsm_recon.qsm.units import center_frequency_hz
 from qsm_recon.simulation.measurement import Measurement
 from qsm_recon.simulation.protocols import Protocol
 from qsm_recon.simulation.vendors import VENDORS
@@ -122,3 +124,29 @@ def vendor_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
         return folders[vendor]
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def scan_of_ball() -> Callable[[tuple[float, ...]], MultiEchoScan]:
+    """A noisy ball of water with a source in its middle, as measured at these echo times."""
+
+    def scan(echo_times_s: tuple[float, ...]) -> MultiEchoScan:
+        n = 32
+        x, y, z = np.meshgrid(*[np.arange(n) - (n - 1) / 2] * 3, indexing="ij")
+        r = np.sqrt(x**2 + y**2 + z**2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            field_ppm = np.where(r < 4, 0, 0.1 * (4 / r) ** 3 * (3 * (z / r) ** 2 - 1))
+        frequency = center_frequency_hz(3.0)
+        times = np.array(echo_times_s)[:, None, None, None]
+        signal = np.where(r < 13, 100, 0) * np.exp(2j * np.pi * field_ppm * 1e-6 * frequency * times - 20 * times)
+        rng = np.random.default_rng(5)
+        signal = signal + rng.normal(size=signal.shape) + 1j * rng.normal(size=signal.shape)
+        return MultiEchoScan(
+            np.abs(signal).astype(np.float32),
+            np.angle(signal).astype(np.float32),
+            echo_times_s,
+            frequency,
+            Geometry((2.0, 2.0, 2.0), (0.0, 0.0, 1.0)),
+        )
+
+    return scan

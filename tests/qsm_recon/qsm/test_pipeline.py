@@ -1,6 +1,7 @@
 """The page a physicist opens first: the chain on a ball whose field is known."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,8 @@ from qsm_recon.errors import InputError
 from qsm_recon.qsm.observing import StageClock, StageTiming
 from qsm_recon.qsm.pipeline import reconstruct
 from qsm_recon.qsm.progress import Progress, silent
-from qsm_recon.qsm.scan import Geometry, MultiEchoScan
+from qsm_recon.qsm.scan import MultiEchoScan
 from qsm_recon.qsm.stages.field_mapping import root_sum_of_squares
-from qsm_recon.qsm.units import center_frequency_hz
 
 TIMES_S = (0.004, 0.008, 0.012)
 
@@ -35,24 +35,8 @@ def quick() -> recipes.RecipeConfig:
 
 
 @pytest.fixture(scope="module")
-def scan() -> MultiEchoScan:
-    n = 32
-    x, y, z = np.meshgrid(*[np.arange(n) - (n - 1) / 2] * 3, indexing="ij")
-    r = np.sqrt(x**2 + y**2 + z**2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        field_ppm = np.where(r < 4, 0, 0.1 * (4 / r) ** 3 * (3 * (z / r) ** 2 - 1))
-    frequency = center_frequency_hz(3.0)
-    times = np.array(TIMES_S)[:, None, None, None]
-    signal = np.where(r < 13, 100, 0) * np.exp(2j * np.pi * field_ppm * 1e-6 * frequency * times - 20 * times)
-    rng = np.random.default_rng(5)
-    signal = signal + rng.normal(size=signal.shape) + 1j * rng.normal(size=signal.shape)
-    return MultiEchoScan(
-        np.abs(signal).astype(np.float32),
-        np.angle(signal).astype(np.float32),
-        TIMES_S,
-        frequency,
-        Geometry((2.0, 2.0, 2.0), (0.0, 0.0, 1.0)),
-    )
+def scan(scan_of_ball: Callable[[tuple[float, ...]], MultiEchoScan]) -> MultiEchoScan:
+    return scan_of_ball(TIMES_S)
 
 
 class Watcher:

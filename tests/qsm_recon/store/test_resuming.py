@@ -1,6 +1,7 @@
 """A run with a store, through the chain: what is computed, what is taken, and that the map does not tell."""
 
 import dataclasses
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,7 @@ from qsm_recon.errors import InputError, ReconError, TransientError
 from qsm_recon.qsm.config import STAGES
 from qsm_recon.qsm.observing import StageClock
 from qsm_recon.qsm.pipeline import Reconstruction, reconstruct
-from qsm_recon.qsm.scan import Geometry, MultiEchoScan
-from qsm_recon.qsm.units import center_frequency_hz
+from qsm_recon.qsm.scan import MultiEchoScan
 from qsm_recon.store import housekeeping, interim, writing
 from qsm_recon.store.in_folder import FolderBacking
 from qsm_recon.store.interim import InterimData, InterimRun, Origin, running
@@ -42,24 +42,8 @@ def recipe(**changes: dict[str, Any]) -> recipes.Recipe:
 
 
 @pytest.fixture(scope="module")
-def scan() -> MultiEchoScan:
-    n = 32
-    x, y, z = np.meshgrid(*[np.arange(n) - (n - 1) / 2] * 3, indexing="ij")
-    r = np.sqrt(x**2 + y**2 + z**2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        field_ppm = np.where(r < 4, 0, 0.1 * (4 / r) ** 3 * (3 * (z / r) ** 2 - 1))
-    frequency = center_frequency_hz(3.0)
-    times = np.array(TIMES_S)[:, None, None, None]
-    signal = np.where(r < 13, 100, 0) * np.exp(2j * np.pi * field_ppm * 1e-6 * frequency * times - 20 * times)
-    rng = np.random.default_rng(5)
-    signal = signal + rng.normal(size=signal.shape) + 1j * rng.normal(size=signal.shape)
-    return MultiEchoScan(
-        np.abs(signal).astype(np.float32),
-        np.angle(signal).astype(np.float32),
-        TIMES_S,
-        frequency,
-        Geometry((2.0, 2.0, 2.0), (0.0, 0.0, 1.0)),
-    )
+def scan(scan_of_ball: Callable[[tuple[float, ...]], MultiEchoScan]) -> MultiEchoScan:
+    return scan_of_ball(TIMES_S)
 
 
 @pytest.fixture

@@ -48,8 +48,8 @@ class Backing(Protocol):
             With the reason, after patient tries.
         """
 
-    def read(self, name: str, limit: int) -> bytes | None:
-        """A whole file, None where it is not there or longer than `limit` bytes.
+    def read_hashed(self, name: str, limit: int) -> tuple[bytearray, str] | None:
+        """A whole file and its SHA-256, made as it comes; None where it is not there or longer than `limit` bytes.
 
         Raises
         ------
@@ -57,8 +57,10 @@ class Backing(Protocol):
             With the reason, after patient tries.
         """
 
-    def read_hashed(self, name: str, limit: int) -> tuple[bytearray, str] | None:
-        """As `read`, for large files: with the SHA-256 of what came."""
+    def read(self, name: str, limit: int) -> bytes | None:
+        """The same for who asks for no hash."""
+        found = self.read_hashed(name, limit)
+        return bytes(found[0]) if found is not None else None
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Every file below `prefix`, sorted by name."""

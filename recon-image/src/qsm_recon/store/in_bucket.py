@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from qsm_recon.store.backing import Content, Entry
+from qsm_recon.store.backing import Backing, Content, Entry
 from qsm_recon.transfer.s3 import Bucket, Expiry
 from qsm_recon.transfer.s3_patience import PATIENT, Patience
 
 
-class BucketBacking:
+class BucketBacking(Backing):
     """Objects below one prefix; a PUT appears whole or not at all."""
 
     where = "the bucket"
@@ -32,10 +32,6 @@ class BucketBacking:
     def write(self, name: str, content: Content, sha256: str) -> None:
         """Put the object."""
         self.bucket.put(name, content.open, content.size, sha256)
-
-    def read(self, name: str, limit: int) -> bytes | None:
-        """Get the object."""
-        return self.bucket.get(name, limit)
 
     def read_hashed(self, name: str, limit: int) -> tuple[bytearray, str] | None:
         """Get the object and hash what comes."""

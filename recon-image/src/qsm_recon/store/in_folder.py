@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qsm_recon.errors import ReconError, StorageError, TransientError
-from qsm_recon.store.backing import Content, Entry
+from qsm_recon.store.backing import Backing, Content, Entry
 
 RETENTION = "lifecycle.json"
 PART = ".part"
@@ -22,7 +22,7 @@ _RIGHTS = {errno.EACCES, errno.EPERM, errno.EROFS}
 _SHAPE = {errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
-class FolderBacking:
+class FolderBacking(Backing):
     """Files below one folder, which is made when the first is written."""
 
     where = "the store's folder"
@@ -45,11 +45,6 @@ class FolderBacking:
             except BaseException:
                 part.unlink(missing_ok=True)
                 raise
-
-    def read(self, name: str, limit: int) -> bytes | None:
-        """The whole file."""
-        found = self.read_hashed(name, limit)
-        return bytes(found[0]) if found is not None else None
 
     def read_hashed(self, name: str, limit: int) -> tuple[bytearray, str] | None:
         """The whole file, hashed piece by piece while the piece is in the cache."""

@@ -149,13 +149,14 @@ class Store:
         StorageError
             `StoreTooNew`.
         """
-        content = self.backing.read(stage_name(address.parts["stage"], address.key), MANIFEST_BYTES)
-        if content is None:
+        found = self.backing.read_hashed(stage_name(address.parts["stage"], address.key), MANIFEST_BYTES)
+        if found is None:
             return None
+        content, sha256 = found
         manifest = parsed_stage(content)
         if manifest.key != address.key or manifest.address != address.parts:
             raise DamagedError("another stage's manifest lies at this key")
-        return manifest, hashlib.sha256(content).hexdigest()
+        return manifest, sha256
 
     def write_run(self, manifest: RunManifest) -> str:
         """Keep a run's manifest; its name, which is the hash of its file."""
@@ -181,10 +182,10 @@ class Store:
         DamagedError
             It is not what its name says.
         """
-        content = self.backing.read(name, MANIFEST_BYTES)
-        if content is None or hashlib.sha256(content).hexdigest() != name.rpartition("/")[2].removesuffix(".json"):
+        found = self.backing.read_hashed(name, MANIFEST_BYTES)
+        if found is None or found[1] != name.rpartition("/")[2].removesuffix(".json"):
             raise DamagedError("a run's manifest is gone or has changed")
-        return _parsed(RunManifest, content)
+        return _parsed(RunManifest, found[0])
 
     def _write(self, name: str, content: bytes) -> None:
         self.backing.write(name, Whole(content), hashlib.sha256(content).hexdigest())
@@ -195,7 +196,7 @@ def stage_name(stage: str, key: str) -> str:
     return f"{STAGES}{stage}/{key}.json"
 
 
-def parsed_stage(content: bytes) -> StageManifest:
+def parsed_stage(content: bytes | bytearray) -> StageManifest:
     """A stage's manifest, checked against itself.
 
     Raises
@@ -214,7 +215,7 @@ def parsed_stage(content: bytes) -> StageManifest:
     return manifest
 
 
-def _parsed(kind: type[T], content: bytes) -> T:
+def _parsed(kind: type[T], content: bytes | bytearray) -> T:
     try:
         said = json.loads(content)
         version = said.get("schema_version") if isinstance(said, dict) else None

@@ -4,58 +4,54 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from qsm_recon.store.backing import Backing, Content, Entry
 
 
 @dataclass
-class Traffic:
-    """Bytes and seconds so far. Seconds are those of each transfer: of two at once both count."""
+class Amount:
+    """Of one direction, so far."""
 
-    bytes_read: int = 0
-    bytes_written: int = 0
-    seconds_read: float = 0.0
-    seconds_written: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    bytes: int = 0
+    """Of files that have arrived, here or there."""
+    seconds: float = 0.0
+    """Of each transfer: of two at once both count."""
+
+
+class Traffic:
+    """Counted by several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.read, self.written = Amount(), Amount()
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def timing(self, amount: Amount) -> Iterator[None]:
         """Count the time of the body, failed or not: waiting for a store that is away is time spent on it."""
         began = time.monotonic()
         try:
             yield
         finally:
             with self._lock:
-                self.seconds_read += time.monotonic() - began
+                amount.seconds += time.monotonic() - began
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """The same."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self.seconds_written += time.monotonic() - began
-
-    def moved(self, *, read: int = 0, written: int = 0) -> None:
-        """Count bytes that have arrived, here or there."""
+    def moved(self, amount: Amount, count: int) -> None:
+        """Count bytes that have arrived."""
         with self._lock:
-            self.bytes_read += read
-            self.bytes_written += written
+            amount.bytes += count
 
     def told(self) -> dict[str, float]:
         """As the contract has it."""
         return {
-            "bytesRead": self.bytes_read,
-            "bytesWritten": self.bytes_written,
-            "secondsRead": round(self.seconds_read, 3),
-            "secondsWritten": round(self.seconds_written, 3),
+            "bytesRead": self.read.bytes,
+            "bytesWritten": self.written.bytes,
+            "secondsRead": round(self.read.seconds, 3),
+            "secondsWritten": round(self.written.seconds, 3),
         }
 
 
-class Metered:
+class Metered(Backing):
     """A backing that is counted; otherwise the one it is given."""
 
     def __init__(self, inner: Backing) -> None:
@@ -69,22 +65,15 @@ class Metered:
 
     def write(self, name: str, content: Content, sha256: str) -> None:
         """Put a file there, and count it."""
-        with self.traffic.writing():
+        with self.traffic.timing(self.traffic.written):
             self._inner.write(name, content, sha256)
-        self.traffic.moved(written=content.size)
-
-    def read(self, name: str, limit: int) -> bytes | None:
-        """A whole file, counted."""
-        with self.traffic.reading():
-            content = self._inner.read(name, limit)
-        self.traffic.moved(read=len(content or b""))
-        return content
+        self.traffic.moved(self.traffic.written, content.size)
 
     def read_hashed(self, name: str, limit: int) -> tuple[bytearray, str] | None:
         """A whole file and its hash, counted."""
-        with self.traffic.reading():
+        with self.traffic.timing(self.traffic.read):
             found = self._inner.read_hashed(name, limit)
-        self.traffic.moved(read=len(found[0]) if found is not None else 0)
+        self.traffic.moved(self.traffic.read, len(found[0]) if found is not None else 0)
         return found
 
     def entries(self, prefix: str) -> Iterator[Entry]:
