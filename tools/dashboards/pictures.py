@@ -162,15 +162,14 @@ def _panel(axes: Axes, box: Box, url: str, now: float, span: int) -> None:
 
 def _numbers(axes: Axes, box: Box, found: list[tuple[str, float]]) -> None:
     axes.set_xticks([])
+    axes.set_yticks([])
     if box.kind == "bars":
         names = [name for name, _ in found][:_MOST_LINES]
         values = [value for _, value in found][:_MOST_LINES]
-        axes.set_yticks([])
         axes.barh(range(len(values)), values, color=[colour_of(box, value) for value in values], alpha=0.35)
         for place, (name, value) in enumerate(zip(names, values, strict=True)):
             axes.text(0.01 * max(values), place, f"{name}  {worded(value, box.unit)}", fontsize=7, va="center")
         return
-    axes.set_yticks([])
     if box.kind == "table":
         told = "\n".join(f"{name}: {worded(value, box.unit)}" for name, value in found[:_MOST_LINES])
         axes.text(0.02, 0.96, told, fontsize=7, va="top", transform=axes.transAxes)

@@ -46,10 +46,13 @@ def doors_of_nodes(context: str, nodes: list[dict[str, Any]]) -> list[list[str]]
     raise DemoError(_HOW)
 
 
+def _version(name: str) -> str:
+    return str(json.loads((FOLDER / "images.json").read_text())[name]["version"])
+
+
 def into_nodes(archive: Path, name: str, doors: list[list[str]]) -> str:
     """Into containerd of each node, under its name and, as pipelines ask for it, by digest; name with digest."""
-    version = json.loads((FOLDER / "images.json").read_text())[name]["version"]
-    tag = f"localhost/{name}:{version}"
+    tag = f"localhost/{name}:{_version(name)}"
     for door in doors:
         with archive.open("rb") as stream:
             ran = subprocess.run([*door, "images", "import", "-"], stdin=stream, capture_output=True, check=False)
@@ -72,7 +75,7 @@ def push(archive: Path, reference: str) -> str:
     DemoError
         Nothing is there, or the registry refuses.
     """
-    version = json.loads((FOLDER / "images.json").read_text())[archive.stem]["version"]
+    version = _version(archive.stem)
     with tarfile.open(archive) as packed:
         kind = "oci-archive" if "oci-layout" in packed.getnames() else "docker-archive"
     with tempfile.TemporaryDirectory() as folder:

@@ -126,23 +126,25 @@ def linked(manifest: Mapping[str, Any], existing: Iterable[Mapping[str, Any]]) -
     ]
     if not earlier:
         return dict(manifest)
-    annotations = {**manifest["metadata"].get("annotations", {}), SUPERSEDES_ANNOTATION: max(earlier)[1]}
-    return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
+    return _annotated(manifest, SUPERSEDES_ANNOTATION, max(earlier)[1])
 
 
 def dated(manifest: Mapping[str, Any], last_image: datetime | None) -> dict[str, Any]:
     """The manifest with the time its last image was stored: waiting for a map is counted from there."""
     if last_image is None:
         return dict(manifest)
-    annotations = {**manifest["metadata"].get("annotations", {}), LAST_IMAGE_ANNOTATION: stamp(last_image)}
-    return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
+    return _annotated(manifest, LAST_IMAGE_ANNOTATION, stamp(last_image))
 
 
 def traced(manifest: Mapping[str, Any], traceparent: str) -> dict[str, Any]:
     """The manifest with the span it is made in, where there is one."""
     if not traceparent:
         return dict(manifest)
-    annotations = {**manifest["metadata"].get("annotations", {}), TRACEPARENT_ANNOTATION: traceparent}
+    return _annotated(manifest, TRACEPARENT_ANNOTATION, traceparent)
+
+
+def _annotated(manifest: Mapping[str, Any], name: str, value: str) -> dict[str, Any]:
+    annotations = {**manifest["metadata"].get("annotations", {}), name: value}
     return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
 
 
