@@ -33,6 +33,7 @@ from qsm_recon import app, recipes
 from qsm_recon.recipes import Recipe
 from qsm_recon.store.interim import NOWHERE, InterimData, open_store
 from qsm_recon.store.keeper import THREADS
+from qsm_recon.store.manifests import VolumePart
 
 SERVERS = {"ceph": "tests/servers/ceph", "minio": "tests/servers/minio/minio"}
 ACCESS = {"AWS_ACCESS_KEY_ID": "qsmtest", "AWS_SECRET_ACCESS_KEY": "qsmtest-secret"}
@@ -175,6 +176,10 @@ def throughput(argument: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, list[float]] = {"plain put": [], "store put": [], "plain get": [], "store get": []}
     write = partial(store.write_volume, affine_ras_mm=np.eye(4), description="x")
     write(np.zeros((4, 4, 4), np.float32))  # some servers prepare themselves at the first
+
+    def get(part: VolumePart) -> None:
+        store.read_volume(part)  # and let it go, as the plain client's loop does
+
     with ThreadPoolExecutor(THREADS) as pool:
         for _ in range(argument["rounds"]):
             arrays = volumes(argument["count"])
@@ -188,7 +193,7 @@ def throughput(argument: dict[str, Any]) -> dict[str, Any]:
             for number in range(len(files)):
                 client.get_object(bucket, f"plain/{number}").read()
             marks.append(time.perf_counter())
-            list(pool.map(store.read_volume, parts))
+            list(pool.map(get, parts))
             marks.append(time.perf_counter())
             mega = sum(len(file) for file in files) / 1e6
             for name, (start, end) in zip(found, pairwise(marks), strict=True):

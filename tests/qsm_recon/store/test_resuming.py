@@ -208,7 +208,7 @@ class Broken(FolderBacking):
         self._count("write")
         super().write(name, *rest)
 
-    def read_hashed(self, name: str, limit: int) -> tuple[bytearray, str] | None:  # `read` goes through it
+    def read_hashed(self, name: str, limit: int) -> tuple[memoryview, str] | None:  # `read` goes through it
         self._count("read")
         self.seen.append(name)
         return super().read_hashed(name, limit)

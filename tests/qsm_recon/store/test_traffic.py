@@ -30,7 +30,7 @@ def test_bytes_are_those_of_the_files(tmp_path: Path) -> None:
 
 
 class Away(FolderBacking):
-    def read_hashed(self, name: str, limit: int) -> tuple[bytearray, str] | None:  # noqa: ARG002 - it is away for every name
+    def read_hashed(self, name: str, limit: int) -> tuple[memoryview, str] | None:  # noqa: ARG002 - it is away for every name
         threading.Event().wait(0.05)
         raise TransientError("StoreUnreachable", "away")
 

@@ -48,7 +48,7 @@ class Backing(Protocol):
             With the reason, after patient tries.
         """
 
-    def read_hashed(self, name: str, limit: int) -> tuple[bytearray, str] | None:
+    def read_hashed(self, name: str, limit: int) -> tuple[memoryview, str] | None:
         """A whole file and its SHA-256, made as it comes; None where it is not there or longer than `limit` bytes.
 
         Raises

@@ -33,7 +33,7 @@ class BucketBacking(Backing):
         """Put the object."""
         self.bucket.put(name, content.open, content.size, sha256)
 
-    def read_hashed(self, name: str, limit: int) -> tuple[bytearray, str] | None:
+    def read_hashed(self, name: str, limit: int) -> tuple[memoryview, str] | None:
         """Get the object and hash what comes."""
         return self.bucket.get_hashed(name, limit)
 

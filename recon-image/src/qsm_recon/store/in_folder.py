@@ -1,7 +1,6 @@
 """The store in a local folder: the same names as in a bucket, each a file."""
 
 import errno
-import hashlib
 import json
 import os
 import secrets
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from qsm_recon.arriving import Arriving
 from qsm_recon.errors import ReconError, StorageError, TransientError
 from qsm_recon.store.backing import Backing, Content, Entry
 
@@ -46,7 +46,7 @@ class FolderBacking(Backing):
                 part.unlink(missing_ok=True)
                 raise
 
-    def read_hashed(self, name: str, limit: int) -> tuple[bytearray, str] | None:
+    def read_hashed(self, name: str, limit: int) -> tuple[memoryview, str] | None:
         """The whole file, hashed piece by piece while the piece is in the cache."""
         with _explained():
             try:
@@ -54,13 +54,10 @@ class FolderBacking(Backing):
                     size = os.fstat(file.fileno()).st_size
                     if size > limit:
                         return None
-                    content, digest, filled = bytearray(size), hashlib.sha256(), 0
-                    with memoryview(content) as view:
-                        while count := file.readinto(view[filled : filled + _CHUNK]):
-                            digest.update(view[filled : filled + count])
-                            filled += count
-                    del content[filled:]
-                    return content, digest.hexdigest()
+                    arriving = Arriving(size)
+                    while count := file.readinto(arriving.room(_CHUNK)):
+                        arriving.took(count)
+                    return arriving.whole()
             except FileNotFoundError:
                 return None
 

@@ -122,7 +122,7 @@ class Store:
         content = self.read_file(part)
         return volumes.as_array(content, part.kind, tuple(part.shape), packed=part.file.endswith(".gz"))
 
-    def read_file(self, part: VolumePart) -> bytearray:
+    def read_file(self, part: VolumePart) -> memoryview:
         """A stored volume's file, checked."""
         for _ in range(2):  # a bit may have flipped on the way rather than in the store
             found = self.backing.read_hashed(part.file, part.bytes)
@@ -153,7 +153,7 @@ class Store:
         if found is None:
             return None
         content, sha256 = found
-        manifest = parsed_stage(content)
+        manifest = parsed_stage(bytes(content))
         if manifest.key != address.key or manifest.address != address.parts:
             raise DamagedError("another stage's manifest lies at this key")
         return manifest, sha256
@@ -185,7 +185,7 @@ class Store:
         found = self.backing.read_hashed(name, MANIFEST_BYTES)
         if found is None or found[1] != name.rpartition("/")[2].removesuffix(".json"):
             raise DamagedError("a run's manifest is gone or has changed")
-        return _parsed(RunManifest, found[0])
+        return _parsed(RunManifest, bytes(found[0]))
 
     def _write(self, name: str, content: bytes) -> None:
         self.backing.write(name, Whole(content), hashlib.sha256(content).hexdigest())
@@ -196,7 +196,7 @@ def stage_name(stage: str, key: str) -> str:
     return f"{STAGES}{stage}/{key}.json"
 
 
-def parsed_stage(content: bytes | bytearray) -> StageManifest:
+def parsed_stage(content: bytes) -> StageManifest:
     """A stage's manifest, checked against itself.
 
     Raises
@@ -215,7 +215,7 @@ def parsed_stage(content: bytes | bytearray) -> StageManifest:
     return manifest
 
 
-def _parsed(kind: type[T], content: bytes | bytearray) -> T:
+def _parsed(kind: type[T], content: bytes) -> T:
     try:
         said = json.loads(content)
         version = said.get("schema_version") if isinstance(said, dict) else None

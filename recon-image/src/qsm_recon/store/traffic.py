@@ -69,7 +69,7 @@ class Metered(Backing):
             self._inner.write(name, content, sha256)
         self.traffic.moved(self.traffic.written, content.size)
 
-    def read_hashed(self, name: str, limit: int) -> tuple[bytearray, str] | None:
+    def read_hashed(self, name: str, limit: int) -> tuple[memoryview, str] | None:
         """A whole file and its hash, counted."""
         with self.traffic.timing(self.traffic.read):
             found = self._inner.read_hashed(name, limit)

@@ -103,7 +103,7 @@ def as_file(array: NDArray[Any], affine_ras_mm: NDArray[np.float64], description
     return VolumeFile(".nii", size, lambda: _pieces(block, stored))
 
 
-def as_array(content: bytes | bytearray, kind: str, shape: tuple[int, ...], *, packed: bool) -> NDArray[Any]:
+def as_array(content: bytes | memoryview, kind: str, shape: tuple[int, ...], *, packed: bool) -> NDArray[Any]:
     """The volume of a stored file whose hash has been checked: C order, writable, as it was offered."""
     data = gzip.decompress(content) if packed else content
     stored = np.dtype(np.uint8 if kind == "bool" else kind).newbyteorder("<")

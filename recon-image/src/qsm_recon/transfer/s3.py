@@ -23,6 +23,7 @@ from minio.lifecycleconfig import AbortIncompleteMultipartUpload, Expiration, Li
 from minio.sse import Sse, SseKMS, SseS3
 
 from qsm_recon import connections
+from qsm_recon.arriving import Arriving
 from qsm_recon.connections import ConnectionSettingsError
 from qsm_recon.errors import TransientError
 from qsm_recon.transfer.s3_errors import ERRORS, explained, is_denied, is_missing, is_worth_another_try, no_store
@@ -136,10 +137,10 @@ class Bucket:
         found = self.get_hashed(name, limit)
         return bytes(found[0]) if found is not None else None
 
-    def get_hashed(self, name: str, limit: int) -> tuple[bytearray, str] | None:
+    def get_hashed(self, name: str, limit: int) -> tuple[memoryview, str] | None:
         """A whole object and its SHA-256, made as it arrives; None where it is not there or longer than `limit`."""
 
-        def read() -> tuple[bytearray, str] | None:
+        def read() -> tuple[memoryview, str] | None:
             try:
                 response = self._client.get_object(self._bucket, self._prefix + name)
             except ERRORS as error:
@@ -262,15 +263,14 @@ class Bucket:
         raise AssertionError
 
 
-def _hashed(response: "urllib3.BaseHTTPResponse", size: int) -> tuple[bytearray, str]:
+def _hashed(response: "urllib3.BaseHTTPResponse", size: int) -> tuple[memoryview, str]:
     """A body piece by piece: each is hashed while it is in the cache, and the server sends the next meanwhile."""
-    content, digest, filled = bytearray(size), hashlib.sha256(), 0
-    while piece := response.read(_CHUNK):
-        digest.update(piece)
-        content[filled : filled + len(piece)] = piece
-        filled += len(piece)
-    del content[filled:]
-    return content, digest.hexdigest()
+    arriving = Arriving(size)
+    while piece := response.read(
+        _CHUNK, decode_content=False
+    ):  # as the bytes are stored; and not through a buffer more
+        arriving.add(piece)
+    return arriving.whole()
 
 
 class _Check:
