@@ -17,10 +17,8 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
+from qsm_recon import compression
 from qsm_recon.errors import InputError, TransientError, UsageError
-
-COMPRESSION = 4
-"""zlib level of `.nii.gz`: float noise hardly compresses, and higher levels only take longer."""
 
 HEADER_BYTES = 352
 """Header and the four bytes that say: no extensions."""
@@ -140,7 +138,7 @@ def write_volume(path: Path, volume: NDArray[Any], affine_ras_mm: NDArray[np.flo
     image = _IMAGE(stored, affine_ras_mm, header(stored.shape, stored.dtype, affine_ras_mm, description))
     content = image.to_bytes()
     if path.name.endswith(".gz"):
-        content = gzip.compress(content, COMPRESSION, mtime=0)
+        content = compression.packed([content])
     try:
         path.write_bytes(content)
     except OSError as error:

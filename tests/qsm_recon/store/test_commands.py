@@ -113,8 +113,8 @@ def test_ls_and_get(two_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     output = tmp_path / "stage"
     arguments = ["store", "get", runs[0]["run"][:12], "background", "--store", str(two_runs), "-o", str(output)]
     assert rim.run(arguments) == 0
-    assert {path.name for path in output.iterdir()} == {"manifest.json", "local_field_ppm.nii", "mask.nii.gz"}
-    local: Any = nib.load(output / "local_field_ppm.nii")
+    assert {path.name for path in output.iterdir()} == {"manifest.json", "local_field_ppm.nii.gz", "mask.nii.gz"}
+    local: Any = nib.load(output / "local_field_ppm.nii.gz")
     final: Any = nib.load(tmp_path / "one" / "local_field.nii")
     assert np.array_equal(np.asarray(local.dataobj), np.asarray(final.dataobj))
     where = ["--store", str(two_runs), "-o", str(tmp_path / "no")]

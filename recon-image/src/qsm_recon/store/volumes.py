@@ -1,14 +1,13 @@
 """Volumes as the store keeps them: NIfTI-1 files that any viewer opens, read back bit for bit.
 
-Masks are compressed (they shrink a hundredfold in milliseconds). Float volumes are not: most would shrink to a fifth,
-for they are 0 outside the brain, but at 0.1 to 0.2 CPU seconds each, which together would cost more than a tenth of a
-run on two cores (docs/store-figures.md). A large volume is never copied
-whole: slab after slab goes through hash and network.
+What shrinks is compressed: maps are 0 outside the brain, and to pack one takes less time than to hash it unpacked
+(docs/store-figures.md). A large volume that does not is never copied whole: slab after slab goes through hash and
+network.
 """
 
-import gzip
 import hashlib
 import io
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -16,11 +15,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from qsm_recon import nifti
+from qsm_recon import compression, nifti
 from qsm_recon.store import file_order
 
-LEVEL = 1
-"""zlib level for masks."""
+WORTH_PACKING = 0.6
+"""A volume is packed where less than this share of its middle slices remains."""
+_PROBED_SHARE = 16
+"""One slice of so many is packed to see."""
 SLAB_BYTES = 16 << 20
 _BUFFER_BYTES = 1 << 20
 WHOLE_BYTES = 32 << 20
@@ -94,8 +95,8 @@ def as_file(array: NDArray[Any], affine_ras_mm: NDArray[np.float64], description
         nifti.header(stored.shape, stored.dtype.newbyteorder("<"), affine_ras_mm, description).binaryblock + b"\0\0\0\0"
     )
     size = len(block) + stored.nbytes
-    if array.dtype == np.bool_:
-        packed = gzip.compress(b"".join(_pieces(block, stored)), LEVEL, mtime=0)
+    if _shrinks(stored):
+        packed = compression.packed(_pieces(block, stored))
         return VolumeFile(".nii.gz", len(packed), lambda: iter([packed]))
     if size <= WHOLE_BYTES:
         whole = list(_pieces(block, stored))
@@ -105,12 +106,23 @@ def as_file(array: NDArray[Any], affine_ras_mm: NDArray[np.float64], description
 
 def as_array(content: bytes | memoryview, kind: str, shape: tuple[int, ...], *, packed: bool) -> NDArray[Any]:
     """The volume of a stored file whose hash has been checked: C order, writable, as it was offered."""
-    data = gzip.decompress(content) if packed else content
     stored = np.dtype(np.uint8 if kind == "bool" else kind).newbyteorder("<")
+    size = nifti.HEADER_BYTES + math.prod(shape) * stored.itemsize
+    data = compression.unpacked(content, size) if packed else content
     volume = np.frombuffer(data, dtype=stored, offset=nifti.HEADER_BYTES).reshape(shape[::-1])
     made = np.empty(shape, dtype=np.dtype(kind))
     file_order.from_file(_native(volume), made.view(np.uint8) if kind == "bool" else made)
     return made
+
+
+def _shrinks(array: NDArray[Any]) -> bool:
+    """Whether packing pays, judged by its middle slices."""
+    depth = array.shape[-1]
+    count = -(-depth // _PROBED_SHARE)
+    low = (depth - count) // 2
+    probe = array[..., low : low + count]
+    packed = compression.packed(_slabs(probe))
+    return len(packed) < WORTH_PACKING * probe.nbytes
 
 
 def _pieces(header: bytes, array: NDArray[Any]) -> Iterator[Piece]:
