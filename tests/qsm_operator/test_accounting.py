@@ -8,19 +8,19 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
-from qsm_operator.accounting import count_changes
-from qsm_operator.admission import Turns
-from qsm_operator.asking import ApiError
-from qsm_operator.cluster import Cluster
-from qsm_operator.controller import Controller
-from qsm_operator.log_reading import LogReading
+from qsm_operator.cluster.asking import ApiError
+from qsm_operator.cluster.door import Cluster
+from qsm_operator.cluster.transport import Response
+from qsm_operator.controller.accounting import count_changes
+from qsm_operator.controller.admission import Turns
+from qsm_operator.controller.log_reading import LogReading
+from qsm_operator.controller.look import Controller
+from qsm_operator.controller.store import Store
+from qsm_operator.lifecycle.reconcile import reconcile
 from qsm_operator.metrics import Metrics
-from qsm_operator.reconcile import reconcile
-from qsm_operator.resources import LAST_IMAGE_ANNOTATION, TRACEPARENT_ANNOTATION, QSMJob
+from qsm_operator.resources.custom import LAST_IMAGE_ANNOTATION, TRACEPARENT_ANNOTATION, QSMJob
+from qsm_operator.resources.times import stamp
 from qsm_operator.settings import Settings
-from qsm_operator.store import Store
-from qsm_operator.times import stamp
-from qsm_operator.transport import Response
 from qsm_operator.workqueue import WorkQueue
 
 REPORT = {

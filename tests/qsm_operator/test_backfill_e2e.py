@@ -13,12 +13,13 @@ import pytest
 from orthanc_for_tests import OrthancServer
 from scans_for_tests import uid, write_scan
 
-from qsm_operator import backfill, command_line
-from qsm_operator.archive_search import read_search
-from qsm_operator.backfill import Backfill, BackfillStoppedError, Pace
-from qsm_operator.backfill_journal import Journal
-from qsm_operator.connections import read_orthanc
-from qsm_operator.orthanc import Orthanc, OrthancError
+from qsm_operator import command_line
+from qsm_operator.backfill import pull
+from qsm_operator.backfill.journal import Journal
+from qsm_operator.backfill.pull import Backfill, BackfillStoppedError, Pace
+from qsm_operator.backfill.search import read_search
+from qsm_operator.orthanc.connections import read_orthanc
+from qsm_operator.orthanc.door import Orthanc, OrthancError
 
 pytestmark = pytest.mark.e2e
 
@@ -149,7 +150,7 @@ def test_a_killed_backfill_leaves_a_journal_that_tells_what_is_here(site, tmp_pa
 
 
 def test_an_archive_that_is_away_for_a_while_is_waited_for(site, monkeypatch):
-    monkeypatch.setattr(backfill, "PAUSES_SECONDS", (0.1,) * 60)
+    monkeypatch.setattr(pull, "PAUSES_SECONDS", (0.1,) * 60)
     site.pacs.stop()
     threading.Timer(3.0, site.pacs.start).start()
     assert site.run().pulled == 6
@@ -157,7 +158,7 @@ def test_an_archive_that_is_away_for_a_while_is_waited_for(site, monkeypatch):
 
 
 def test_an_archive_that_stays_away_ends_it_and_nothing_is_lost(site, monkeypatch):
-    monkeypatch.setattr(backfill, "PAUSES_SECONDS", (0.1,))
+    monkeypatch.setattr(pull, "PAUSES_SECONDS", (0.1,))
     site.pacs.stop()
     with pytest.raises(OrthancError):
         site.run()
@@ -173,13 +174,13 @@ def test_an_archive_that_finds_but_does_not_send_is_told_and_given_up(site, monk
     tally = site.run()
     assert (tally.failed, tally.pulled) == (6, 0)
     assert tally.failures == {"the archive refused or broke off": 6}
-    monkeypatch.setattr(backfill, "MOST_FAILURES_IN_A_ROW", 3)
+    monkeypatch.setattr(pull, "MOST_FAILURES_IN_A_ROW", 3)
     with pytest.raises(BackfillStoppedError, match="3 series in a row"):
         site.run()
 
 
 def test_failures_end_with_75(site, monkeypatch, capsys):
-    monkeypatch.setattr(backfill, "PULL_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(pull, "PULL_AGAIN_SECONDS", 0.1)
     site.pacs.stop()
     site.pacs.settings["DicomModalities"]["orthanc"]["Port"] = 1
     site.pacs.start()

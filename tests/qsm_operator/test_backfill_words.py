@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qsm_operator import command_line
-from qsm_operator.archive_search import Search, SearchError, _fits, read_search
-from qsm_operator.backfill import Pace
-from qsm_operator.backfill_journal import Journal, JournalError
+from qsm_operator.backfill.journal import Journal, JournalError
+from qsm_operator.backfill.pull import Pace
+from qsm_operator.backfill.search import Search, SearchError, _fits, read_search
 
 DAY = date(2024, 1, 5)
 SEARCH = read_search("pacs", DAY, DAY + timedelta(days=2), ["SeriesDescription=*qsm*"])

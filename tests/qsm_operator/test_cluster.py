@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qsm_operator.asking import ApiError
-from qsm_operator.cluster import Cluster
-from qsm_operator.decisions import Event
-from qsm_operator.resources import QSMJob
-from qsm_operator.transport import Response, Unreachable
+from qsm_operator.cluster.asking import ApiError
+from qsm_operator.cluster.door import Cluster
+from qsm_operator.cluster.transport import Response, Unreachable
+from qsm_operator.lifecycle.decisions import Event
+from qsm_operator.resources.custom import QSMJob
 
 
 class Scripted:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qsm_operator.connections import ConnectionSettingsError, orthanc_connections, read_orthanc
+from qsm_operator.orthanc.connections import ConnectionSettingsError, orthanc_connections, read_orthanc
 
 GOOD = {"url": "https://orthanc:8042/path/\n", "username": "operator", "password": "CANARYPASSWORD"}
 

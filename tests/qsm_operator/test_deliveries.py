@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qsm_operator.decisions import Final, Wait
-from qsm_operator.deliveries import PAUSES_SECONDS, next_delivery
-from qsm_operator.report import read_report
-from qsm_operator.times import stamp
+from qsm_operator.lifecycle.decisions import Final, Wait
+from qsm_operator.lifecycle.deliveries import PAUSES_SECONDS, next_delivery
+from qsm_operator.resources.report import read_report
+from qsm_operator.resources.times import stamp
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 OUTPUTS = [{"kind": "ChiMap", "seriesInstanceUID": "1.2.3", "destination": "source"}]

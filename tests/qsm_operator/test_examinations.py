@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from scans_for_tests import image
 
 from qsm_acquisition import survey
-from qsm_operator.examinations import Seen, done, judge, needs_look, route_hash, routes_digest
-from qsm_operator.intake_marks import Kind, Marker
-from qsm_operator.orders import orderable
-from qsm_operator.orthanc_answers import SeriesState
-from qsm_operator.routes import Route
+from qsm_operator.intake.examinations import Seen, done, judge, needs_look, route_hash, routes_digest
+from qsm_operator.intake.marks import Kind, Marker
+from qsm_operator.orthanc.answers import SeriesState
+from qsm_operator.routes.matching import Route
+from qsm_operator.routes.orders import orderable
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 

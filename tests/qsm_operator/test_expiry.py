@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qsm_operator.credentials import Credentials
-from qsm_operator.expiry import expiries, file_end, token_end
+from qsm_operator.cluster.credentials import Credentials
+from qsm_operator.cluster.expiry import expiries, file_end, token_end
 
 
 def token(**claims):

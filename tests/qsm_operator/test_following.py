@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from qsm_operator.cluster import ApiError
-from qsm_operator.following import Following
-from qsm_operator.intake_cursor import CursorStore
-from qsm_operator.intake_settings import IntakeSettings
+from qsm_operator.cluster.door import ApiError
+from qsm_operator.intake.cursor import CursorStore
+from qsm_operator.intake.following import Following
+from qsm_operator.intake.settings import IntakeSettings
 from qsm_operator.metrics import IntakeMetrics
-from qsm_operator.orthanc_answers import Change, Changes, System
-from qsm_operator.orthanc_errors import OrthancUnavailableError
+from qsm_operator.orthanc.answers import Change, Changes, System
+from qsm_operator.orthanc.errors import OrthancUnavailableError
 
 
 class Log:

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 from orthanc_for_tests import free_port
 
-from qsm_operator.hints import Hints, serve_hints
-from qsm_operator.intake_settings import IntakeSettings
+from qsm_operator.intake.hints import Hints, serve_hints
+from qsm_operator.intake.settings import IntakeSettings
 from qsm_operator.metrics import IntakeMetrics
 
 TOKEN = "0123456789abcdef-token"  # noqa: S105 - it opens nothing

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from orthanc_in_memory import MemoryCluster, MemoryOrthanc
 
-from qsm_operator.cluster import ApiError
-from qsm_operator.intake import Intake
-from qsm_operator.intake_settings import IntakeSettings
+from qsm_operator.cluster.door import ApiError
+from qsm_operator.intake.look import Intake
+from qsm_operator.intake.route_book import RouteBook
+from qsm_operator.intake.settings import IntakeSettings
 from qsm_operator.metrics import IntakeMetrics
-from qsm_operator.orthanc import OrthancError
-from qsm_operator.route_book import RouteBook
+from qsm_operator.orthanc.door import OrthancError
 
 ECHOES, SLICES = 2, 3
 IMAGES = [

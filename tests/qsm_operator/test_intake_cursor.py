@@ -5,9 +5,9 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qsm_operator.cluster import ApiError
-from qsm_operator.intake_cursor import Cursor, CursorStore, is_rewound, row_of
-from qsm_operator.orthanc_answers import Change, Changes
+from qsm_operator.cluster.door import ApiError
+from qsm_operator.intake.cursor import Cursor, CursorStore, is_rewound, row_of
+from qsm_operator.orthanc.answers import Change, Changes
 
 
 def change(seq, marker="a"):

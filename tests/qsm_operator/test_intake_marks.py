@@ -5,8 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qsm_acquisition import Reason
-from qsm_operator import intake_marks
-from qsm_operator.intake_marks import MAX_STATE_LETTERS, Content, Kind, Marker, digest, names_in, queued, read_marker
+from qsm_operator.intake.marks import (
+    MAX_STATE_LETTERS,
+    Content,
+    Kind,
+    Marker,
+    digest,
+    names_in,
+    queued,
+    read_content,
+    read_marker,
+)
 
 WORDS = st.text("0123456789abcdef,-", min_size=1, max_size=20)
 MARKERS = st.builds(Marker, st.sampled_from(Kind), st.sampled_from([*map(str, Reason), "-"]), *[WORDS] * 4)
@@ -19,7 +28,7 @@ def test_a_marker_is_read_as_it_was_written(marker):
 
 @given(WORDS, WORDS)
 def test_a_fingerprint_is_read_as_it_was_written(files, md5):
-    assert intake_marks.read_content(Content(files, md5).text()) == Content(files, md5)
+    assert read_content(Content(files, md5).text()) == Content(files, md5)
 
 
 @pytest.mark.parametrize("text", [None, "", "hello", "2 queued - a b c -", "1 unknown - a b c -", "1 queued - a b"])
@@ -30,7 +39,7 @@ def test_what_is_no_marker(text):
 @given(st.text())
 def test_whatever_another_program_wrote(text):
     read_marker(text)
-    intake_marks.read_content(text)
+    read_content(text)
     names_in(text)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from qsm_operator import intake_settings
-from qsm_operator.intake_settings import IntakeSettings, read_intake_settings
+from qsm_operator.intake import settings
+from qsm_operator.intake.settings import IntakeSettings, read_intake_settings
 from qsm_operator.settings import SettingsError
 
 
@@ -13,9 +13,9 @@ def test_defaults():
 
 def test_the_pods_own_namespace(tmp_path, monkeypatch):
     (tmp_path / "namespace").write_text("own\n")
-    monkeypatch.setattr(intake_settings, "OWN_NAMESPACE", tmp_path / "namespace")
+    monkeypatch.setattr(settings, "OWN_NAMESPACE", tmp_path / "namespace")
     assert read_intake_settings({}).namespace == "own"
-    monkeypatch.setattr(intake_settings, "OWN_NAMESPACE", tmp_path / "absent")
+    monkeypatch.setattr(settings, "OWN_NAMESPACE", tmp_path / "absent")
     with pytest.raises(SettingsError, match="QSM_INTAKE_NAMESPACE"):
         read_intake_settings({})
 

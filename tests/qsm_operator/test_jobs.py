@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from qsm_operator.jobs import job_manifest, job_name
-from qsm_operator.resources import Attempt, Pipeline, QSMJob
+from qsm_operator.lifecycle.jobs import job_manifest, job_name
+from qsm_operator.resources.custom import Attempt, Pipeline, QSMJob
 from qsm_operator.settings import Settings
 
 UID = "1.2.840.1.2.3.4.5"

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from qsm_operator.leading import identity, lead
-from qsm_operator.leases import Lease
+from qsm_operator.cluster.leases import Lease
+from qsm_operator.controller.leading import identity, lead
 
 
 class Held:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qsm_operator.cluster import ApiError
-from qsm_operator.leases import Lease
+from qsm_operator.cluster.door import ApiError
+from qsm_operator.cluster.leases import Lease
 
 
 class Server:

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qsm_operator.asking import ApiError
-from qsm_operator.cluster import Cluster
-from qsm_operator.log_reading import EVERY_SECONDS, LogReading
-from qsm_operator.progress import Progress, read_progress
-from qsm_operator.store import Store
-from qsm_operator.transport import Response
+from qsm_operator.cluster.asking import ApiError
+from qsm_operator.cluster.door import Cluster
+from qsm_operator.cluster.transport import Response
+from qsm_operator.controller.log_reading import EVERY_SECONDS, LogReading
+from qsm_operator.controller.store import Store
+from qsm_operator.resources.progress import Progress, read_progress
 from qsm_operator.workqueue import WorkQueue
 
 

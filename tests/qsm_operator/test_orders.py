@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qsm_acquisition import Acquisition, Reason, Survey, Vendor
-from qsm_operator import orders, request
-from qsm_operator.resources import ACQUISITION_LABEL, ROUTE_LABEL, SUPERSEDES_ANNOTATION, QSMJob
-from qsm_operator.routes import Route
+from qsm_operator.lifecycle import request
+from qsm_operator.resources.custom import ACQUISITION_LABEL, ROUTE_LABEL, SUPERSEDES_ANNOTATION, QSMJob
+from qsm_operator.routes import orders
+from qsm_operator.routes.matching import Route
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUTES = [yaml.safe_load(file.read_text()) for file in sorted((ROOT / "examples/routes").glob("*.yaml"))]

@@ -6,10 +6,10 @@ import json
 import pytest
 from bad_orthanc_for_tests import BadServer
 
-from qsm_operator import orthanc_session
-from qsm_operator.connections import OrthancConnection
-from qsm_operator.intake_settings import IntakeSettings
-from qsm_operator.orthanc import (
+from qsm_operator.intake.settings import IntakeSettings
+from qsm_operator.orthanc import session
+from qsm_operator.orthanc.connections import OrthancConnection
+from qsm_operator.orthanc.door import (
     Orthanc,
     OrthancError,
     OrthancGarbledError,
@@ -71,7 +71,7 @@ def ask(server, call, *, timeout_seconds=0.5, tries=3, url=None):
     ],
 )
 def test_each_failure_has_its_error(server, behaviour, kind, requests, monkeypatch):
-    monkeypatch.setattr(orthanc_session, "MAX_ANSWER_BYTES", 1 << 22)
+    monkeypatch.setattr(session, "MAX_ANSWER_BYTES", 1 << 22)
     server.behaviour = behaviour
     error, seen = ask(server, lambda one: one.series_ids())
     assert type(error) is kind

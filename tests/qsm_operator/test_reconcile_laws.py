@@ -6,7 +6,7 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qsm_operator.conditions import is_finished
+from qsm_operator.resources.conditions import is_finished
 
 EVENTS = st.one_of(
     st.just(("look", {})),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qsm_operator.report import MAX_REPORT_BYTES, cleaned, read_report
+from qsm_operator.resources.report import MAX_REPORT_BYTES, cleaned, read_report
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),

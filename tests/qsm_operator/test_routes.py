@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydicom.datadict import tag_for_keyword
 
 from qsm_acquisition.attributes import Stated
-from qsm_operator import criteria
-from qsm_operator.criteria import RouteError
-from qsm_operator.routes import Outcome, Route, Traits, asked_tags, decide, in_order
+from qsm_operator.routes import criteria
+from qsm_operator.routes.criteria import RouteError
+from qsm_operator.routes.matching import Outcome, Route, Traits, asked_tags, decide, in_order
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples/routes").glob("*.yaml"))

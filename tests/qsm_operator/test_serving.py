@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from qsm_operator.metrics import Metrics
-from qsm_operator.serving import serve
+from qsm_operator.metrics.serving import serve
 
 
 def scraped(accept):

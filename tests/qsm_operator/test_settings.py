@@ -3,9 +3,9 @@ from datetime import datetime
 
 import pytest
 
-from qsm_operator.quantities import from_bytes, to_bytes
+from qsm_operator.resources.quantities import from_bytes, to_bytes
+from qsm_operator.resources.windows import next_opening
 from qsm_operator.settings import Settings, SettingsError, read_settings
-from qsm_operator.windows import next_opening
 
 
 def test_nothing_said_means_the_defaults():

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from qsm_operator.status import run
+from qsm_operator.resources.times import stamp
+from qsm_operator.status.command import run
 from qsm_operator.status.overview import overview
 from qsm_operator.status.text import age, page
-from qsm_operator.times import stamp
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

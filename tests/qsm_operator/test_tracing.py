@@ -10,14 +10,14 @@ from datetime import timedelta
 import pytest
 from otlp_for_tests import collector
 
-from qsm_operator.hint_traces import HintTraces
-from qsm_operator.orders import dated, traced
-from qsm_operator.reconcile import reconcile
-from qsm_operator.resources import QSMJob
+from qsm_operator.intake.hint_traces import HintTraces
+from qsm_operator.lifecycle.reconcile import reconcile
+from qsm_operator.lifecycle.spans import spans_of
+from qsm_operator.resources.custom import QSMJob
+from qsm_operator.routes.orders import dated, traced
 from qsm_operator.settings import SettingsError
-from qsm_operator.spans import spans_of
-from qsm_operator.traces import of_attempt, of_job, read_traceparent
-from qsm_operator.tracing import OFF, Tracing, tracing_from
+from qsm_operator.tracing.tracer import OFF, Tracing, tracing_from
+from qsm_operator.tracing.traces import of_attempt, of_job, read_traceparent
 
 SERIES = "0a1b2c3d-0a1b2c3d-0a1b2c3d-0a1b2c3d-0a1b2c3d"
 CANARY_UID = "1.2.840.99999.7.7.424242"
@@ -229,7 +229,7 @@ def test_a_collector_in_trouble_costs_no_time(world, there, environment, trouble
     [({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf"), ({}, "[tracing]")],
 )
 def test_what_cannot_be_is_said_at_the_start(more, says, monkeypatch):
-    monkeypatch.setitem(sys.modules, "qsm_operator.otlp", None)  # as where the extra is not installed
+    monkeypatch.setitem(sys.modules, "qsm_operator.tracing.otlp", None)  # as where the extra is not installed
     with pytest.raises(SettingsError) as caught:
         tracing_from({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"} | more, "s", "v")
     assert says in str(caught.value)

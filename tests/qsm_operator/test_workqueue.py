@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qsm_operator.admission import Candidate, Turns, best
+from qsm_operator.controller.admission import Candidate, Turns, best
 from qsm_operator.workqueue import Backoff, WorkQueue
 
 A, B, C = ("n", "a"), ("n", "b"), ("m", "c")
