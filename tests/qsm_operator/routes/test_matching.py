@@ -15,7 +15,7 @@ from qsm_operator.routes import criteria
 from qsm_operator.routes.criteria import RouteError
 from qsm_operator.routes.matching import Outcome, Route, Traits, asked_tags, decide, in_order
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = sorted((ROOT / "examples/routes").glob("*.yaml"))
 
 

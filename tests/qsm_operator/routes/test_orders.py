@@ -19,7 +19,7 @@ from qsm_operator.resources.custom import ACQUISITION_LABEL, ROUTE_LABEL, SUPERS
 from qsm_operator.routes import orders
 from qsm_operator.routes.matching import Route
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ROUTES = [yaml.safe_load(file.read_text()) for file in sorted((ROOT / "examples/routes").glob("*.yaml"))]
 SERIES = ("1.2.840.113619.2.55.1", "1.2.840.113619.2.55.2")
 INSTANCES = tuple(f"1.2.840.113619.2.55.1.{n}" for n in range(30))

@@ -11,7 +11,7 @@ from qsm_operator import command_line
 from qsm_operator.resources.custom import ACQUISITION_LABEL
 from qsm_operator.routes import orders
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples/routes"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples/routes"
 CANARIES = ("CANARY", "19010203", "1.2.826.0.1.3680043.9.9999")
 
 
