@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.operator.ground import JOBS, NAMESPACE, QSMJOBS, Api, cluster, complete, pipeline, qsmjob, sweep
 from benchmarks.operator.process import Process
-from qsm_operator.transport import Unreachable
+from qsm_operator.cluster.transport import Unreachable
 
 _AT_ONCE = 4
 _STALL_SECONDS = 60.0

@@ -15,8 +15,8 @@ import aiohttp
 import yaml
 
 from benchmarks.isolated import ROOT
-from qsm_operator.credentials import Credentials, find_credentials
-from qsm_operator.transport import HttpTransport, Response, Unreachable
+from qsm_operator.cluster.credentials import Credentials, find_credentials
+from qsm_operator.cluster.transport import HttpTransport, Response, Unreachable
 
 CLUSTER = ROOT / "tests/cluster/cluster"
 NAMESPACE = "qsm-bench"

@@ -6,7 +6,7 @@ import pytest
 from helm_for_tests import DIGEST, EVERYTHING, of_kind, pods, rendered, sets
 from policies_for_tests import Place, allowed
 
-from qsm_operator import jobs
+from qsm_operator.lifecycle import jobs
 
 VALUES = (*sets("intake.enabled=true", "intake.connections={main-orthanc}", f"recon.image.digest={DIGEST}"),)
 NARROW = (

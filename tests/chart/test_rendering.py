@@ -23,8 +23,8 @@ from helm_for_tests import (
     template,
 )
 
-from qsm_operator import jobs
-from qsm_operator.intake_settings import IntakeSettings, read_intake_settings
+from qsm_operator.intake.settings import IntakeSettings, read_intake_settings
+from qsm_operator.lifecycle import jobs
 from qsm_operator.settings import Settings, read_settings
 
 EVERYTHING_ON = ("-f", str(EVERYTHING))

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from qsm_operator import outcomes
-from qsm_operator.jobs import FINAL_EXIT_CODES
-from qsm_operator.outcomes import is_repeatable
-from qsm_operator.resources import Attempt, Pipeline, QSMJob
+from qsm_operator.lifecycle import outcomes
+from qsm_operator.lifecycle.jobs import FINAL_EXIT_CODES
+from qsm_operator.lifecycle.outcomes import is_repeatable
+from qsm_operator.resources.custom import Attempt, Pipeline, QSMJob
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXIT_CODE = re.compile(r"^\| ([0-9]+(?:, [0-9]+)*) \|.*\|([^|]*)\|$", re.MULTILINE)

@@ -4,8 +4,8 @@ import pytest
 import yaml
 from kubernetes_for_tests import EXAMPLES
 
-from qsm_operator.orders import linked, manifests
-from qsm_operator.routes import Route
+from qsm_operator.routes.matching import Route
+from qsm_operator.routes.orders import linked, manifests
 
 pytestmark = pytest.mark.cluster
 

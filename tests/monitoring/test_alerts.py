@@ -6,7 +6,7 @@ import pytest
 from promtool_for_tests import ROOT, alerts, fired, rules
 from site_for_tests import DAY, HOUR, MINUTE, SCANNERS, Site, replay
 
-from qsm_operator.accounting import STORE_REASONS
+from qsm_operator.controller.accounting import STORE_REASONS
 
 
 def after(hour, **broken):

@@ -22,7 +22,7 @@ from otlp_for_tests import collector
 from promtool_for_tests import fired
 from scans_for_tests import ROOT, write_scan
 
-from qsm_operator.resources import TRACEPARENT_ANNOTATION
+from qsm_operator.resources.custom import TRACEPARENT_ANNOTATION
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 

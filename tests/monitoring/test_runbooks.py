@@ -15,12 +15,13 @@ from promtool_for_tests import ROOT, rules
 from runbooks_for_tests import PROGRAMS, codes, commands, log_messages
 
 from qsm_acquisition.refusals import Reason
-from qsm_operator import command_line, status
-from qsm_operator.conditions import SUCCEEDED, Active, Failure, Interruption
-from qsm_operator.jobs import job_name
+from qsm_operator import command_line
+from qsm_operator.lifecycle.jobs import job_name
 from qsm_operator.metrics import IntakeMetrics, Metrics
 from qsm_operator.metrics.labels import LABELS
+from qsm_operator.resources.conditions import SUCCEEDED, Active, Failure, Interruption
 from qsm_operator.settings import Settings
+from qsm_operator.status import command as status
 from qsm_recon.cli import qsm_recon
 
 KINDS = {"pod", "pods", "node", "nodes", "secrets", "events", "deploy", "resourcequota"}

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from qsm_operator.decisions import CreateJob, DeleteJob, DeleteQSMJob, Facts
-from qsm_operator.observed import SeenJob, SeenNode, SeenPod
-from qsm_operator.reconcile import reconcile
-from qsm_operator.resources import Pipeline, QSMJob
+from qsm_operator.lifecycle.decisions import CreateJob, DeleteJob, DeleteQSMJob, Facts
+from qsm_operator.lifecycle.reconcile import reconcile
+from qsm_operator.resources.custom import Pipeline, QSMJob
+from qsm_operator.resources.observed import SeenJob, SeenNode, SeenPod
+from qsm_operator.resources.times import stamp
 from qsm_operator.settings import Settings
-from qsm_operator.times import stamp
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 IMAGE = "localhost/qsm-recon@sha256:" + 64 * "0"

@@ -8,11 +8,11 @@ import sys
 import pytest
 from prometheus_client.openmetrics.exposition import generate_latest
 
-from qsm_operator.accounting import count_changes, log_changes
+from qsm_operator.controller.accounting import count_changes, log_changes
+from qsm_operator.lifecycle.reconcile import reconcile
 from qsm_operator.logs import FIELDS, JsonLines, TextLines, set_up_logs
 from qsm_operator.metrics import Metrics
-from qsm_operator.reconcile import reconcile
-from qsm_operator.resources import QSMJob
+from qsm_operator.resources.custom import QSMJob
 
 CANARY_UID = "1.2.840.99999.7.7.424242"
 CANARIES = (CANARY_UID, "KANARIEN", "VOGEL", "19660606", "kanarien-bucket")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from unruly_proxy import unruly_proxy
 
-from qsm_operator.credentials import find_credentials
+from qsm_operator.cluster.credentials import find_credentials
 
 pytestmark = [pytest.mark.cluster, pytest.mark.chaos]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from scans_for_tests import image
 
-from qsm_operator.cluster import ApiError, Listing
-from qsm_operator.orthanc import OrthancMissingError, OrthancUnavailableError
-from qsm_operator.orthanc_answers import InstanceState, SeriesState
+from qsm_operator.cluster.door import ApiError, Listing
+from qsm_operator.orthanc.answers import InstanceState, SeriesState
+from qsm_operator.orthanc.door import OrthancMissingError, OrthancUnavailableError
 
 SKEW = timedelta(days=3)
 """Orthanc's clock is wrong by this."""

@@ -8,24 +8,25 @@ import sys
 import time
 from importlib.metadata import version
 
-from qsm_operator import command_line, status
-from qsm_operator.cluster import Cluster
-from qsm_operator.connections import ConnectionSettingsError
-from qsm_operator.credentials import CredentialsError, find_credentials, own_namespace
-from qsm_operator.expiry import expiries
-from qsm_operator.handlers import Watching
-from qsm_operator.hints import Hints, serve_hints
-from qsm_operator.intake_settings import IntakeSettings, read_intake_settings
-from qsm_operator.intaking import Intaking
-from qsm_operator.leading import identity, lead
-from qsm_operator.leases import Lease
+from qsm_operator import command_line
+from qsm_operator.cluster.credentials import CredentialsError, find_credentials, own_namespace
+from qsm_operator.cluster.door import Cluster
+from qsm_operator.cluster.expiry import expiries
+from qsm_operator.cluster.leases import Lease
+from qsm_operator.cluster.transport import HttpTransport
+from qsm_operator.controller.handlers import Watching
+from qsm_operator.controller.leading import identity, lead
+from qsm_operator.controller.program import Operating
+from qsm_operator.intake.hints import Hints, serve_hints
+from qsm_operator.intake.program import Intaking
+from qsm_operator.intake.settings import IntakeSettings, read_intake_settings
 from qsm_operator.logs import set_up_logs
 from qsm_operator.metrics import IntakeMetrics, Metrics
-from qsm_operator.operating import Operating
-from qsm_operator.serving import serve
+from qsm_operator.metrics.serving import serve
+from qsm_operator.orthanc.connections import ConnectionSettingsError
 from qsm_operator.settings import Settings, SettingsError, read_settings
-from qsm_operator.tracing import tracing_from
-from qsm_operator.transport import HttpTransport
+from qsm_operator.status import command as status
+from qsm_operator.tracing.tracer import tracing_from
 
 EX_USAGE = 64
 EX_TEMPFAIL = 75

@@ -13,13 +13,13 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from qsm_acquisition.refusals import Reason
-from qsm_operator.conditions import Active, Failure, Interruption
-from qsm_operator.measuring import expect_ends, measure_jobs
+from qsm_operator.controller.measuring import expect_ends, measure_jobs
+from qsm_operator.controller.store import Store
 from qsm_operator.metrics import IntakeMetrics, Metrics
 from qsm_operator.metrics.intake import IGNORED
 from qsm_operator.metrics.labels import KEPT_STAGES, LABELS, STAGES
 from qsm_operator.metrics.table import markdown
-from qsm_operator.store import Store
+from qsm_operator.resources.conditions import Active, Failure, Interruption
 
 ROOT = Path(__file__).resolve().parents[3]
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)

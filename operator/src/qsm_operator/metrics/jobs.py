@@ -1,8 +1,8 @@
 """The life of QSMJobs: how many, how they ended, how long it took, on what."""
 
-from qsm_operator.backends import FALLBACK_REASONS
-from qsm_operator.conditions import SUCCEEDED, Failure
+from qsm_operator.lifecycle.backends import FALLBACK_REASONS
 from qsm_operator.metrics.declaring import Declaring
+from qsm_operator.resources.conditions import SUCCEEDED, Failure
 
 _LONG = (10, 30, 60, 120, 180, 300, 600, 1800, 3600, 14400)
 """10 s to 4 h, seconds."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from qsm_operator.conditions import SUCCEEDED, Active, Failure, Interruption
+from qsm_operator.resources.conditions import SUCCEEDED, Active, Failure, Interruption
 
 OTHER = "other"
 """What a value beyond the bound becomes."""

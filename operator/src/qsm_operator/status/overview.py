@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from qsm_operator.conditions import SUCCEEDED, Active, Type, find
-from qsm_operator.report import cleaned
-from qsm_operator.resources import QSMJob
-from qsm_operator.times import moment
+from qsm_operator.resources.conditions import SUCCEEDED, Active, Type, find
+from qsm_operator.resources.custom import QSMJob
+from qsm_operator.resources.report import cleaned
+from qsm_operator.resources.times import moment
 
 WAITING = (
     "New",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from qsm_operator.conditions import SUCCEEDED, Active
+from qsm_operator.resources.conditions import SUCCEEDED, Active
 from qsm_operator.status.overview import WAITING, Overview
 
 _MESSAGE = 90

@@ -1,0 +1,1 @@
+"""`qsm-operator backfill`: past examinations from an archive into Orthanc."""

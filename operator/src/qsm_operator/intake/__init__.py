@@ -1,0 +1,1 @@
+"""`qsm-operator intake`: sees to it that each acquisition in Orthanc gets its QSMJobs once (docs/intake.md)."""

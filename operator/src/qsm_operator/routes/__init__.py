@@ -1,0 +1,1 @@
+"""QSMRoutes: which of them take an acquisition, and which QSMJobs that makes. No cluster, no network."""
