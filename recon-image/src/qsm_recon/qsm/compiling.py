@@ -6,10 +6,12 @@ stays off and no kernel reduces across threads: results are bit-identical for an
 """
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, wraps
 from typing import Any, TypeVar, cast
+
+import numpy as np
 
 # Threads that have nothing to do sleep: by default OpenMP's go round in a loop for a while, and keep the cores from
 # the FFT's threads. Read when numba starts its threads, so it must be set before.
@@ -26,6 +28,7 @@ PARTS_PER_CORE = 4
 """Rows differ in work; small parts even that out."""
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 parallel_range = numba.prange
 """`range` whose iterations may run on different threads; only inside `jit_parallel` functions."""
@@ -49,6 +52,7 @@ def jit_rows(function: Callable[..., None]) -> Callable[..., None]:
     numba's own parallel loops, and its threads wait asleep.
     """
     compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    known: set[tuple[Any, ...]] = set()
 
     @wraps(function)
     def spread(rows: int, *arguments: Any) -> None:
@@ -58,13 +62,41 @@ def jit_rows(function: Callable[..., None]) -> Callable[..., None]:
             return
         size = -(-rows // (PARTS_PER_CORE * cores))
         parts = [(low, min(low + size, rows)) for low in range(0, rows, size)]
-        # This thread does the first part, which also makes it the one that compiles.
-        waiting = [_workers(cores - 1).submit(compiled, *part, *arguments) for part in parts[1:]]
-        compiled(*parts[0], *arguments)
-        for part in waiting:
-            part.result()
+        kinds = tuple(map(_kind, arguments))
+        if kinds not in known:  # the calling thread compiles: it is the one that signals find
+            compiled(*parts.pop(0), *arguments)
+            known.add(kinds)
+        share_out(parts, lambda part: compiled(*part, *arguments), cores)
 
     return spread
+
+
+def share_out(parts: Iterable[T], work: Callable[[T], None], cores: int) -> None:
+    """`work` on every part: the calling thread and `cores` - 1 others each take the next one when they are free.
+
+    Raises
+    ------
+    Exception
+        What `work` raised, once no thread works any more.
+    """
+    waiting = iter(list(parts))  # a list's iterator gives each part to one thread only
+
+    def take() -> None:
+        for part in waiting:
+            work(part)
+
+    others = [_workers(cores - 1).submit(take) for _ in range(cores - 1)]
+    try:
+        take()
+    finally:
+        wait(others)
+    for other in others:
+        other.result()
+
+
+def _kind(value: Any) -> Any:
+    """What kernels are compiled for, roughly: of arrays dtype and layout, else the type."""
+    return (value.dtype, value.ndim, value.flags.num) if isinstance(value, np.ndarray) else type(value)
 
 
 @cache
