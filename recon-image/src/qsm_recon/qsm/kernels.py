@@ -51,21 +51,30 @@ def dipole_kernel(shape: Shape, voxel_size_mm: Triple, b0_direction: Triple, xp:
     Salomir et al., Concepts Magn Reson B 2003, doi:10.1002/cmr.b.10083; Marques and Bowtell 2005,
     doi:10.1002/cmr.b.20034.
     """
-    k = frequencies_per_mm(shape, voxel_size_mm)
-    square = sum(f**2 for f in k)
-    along: Any = 0.0
-    unpaired: Any = 0.0
+    k = [f.ravel() for f in frequencies_per_mm(shape, voxel_size_mm)]
+    along, unpaired = [], []
     for f, n, b in zip(k, shape, b0_direction, strict=True):
         nyquist = np.zeros(f.size, dtype=bool)
         if n % 2 == 0:
             nyquist[n // 2] = True
-        nyquist = nyquist.reshape(f.shape)
-        along = along + np.where(nyquist, 0.0, f * b)
-        unpaired = unpaired + np.where(nyquist, (f * b) ** 2, 0.0)
-    square[0, 0, 0] = 1.0
-    kernel = (1.0 / 3.0 - (along**2 + unpaired) / square).astype(np.float32)
+        along.append(np.where(nyquist, 0.0, f * b))
+        unpaired.append(np.where(nyquist, (f * b) ** 2, 0.0))
+    kernel = np.empty([f.size for f in k], dtype=np.float32)
+    _dipole(shape[0], *(f**2 for f in k), *along, *unpaired, kernel)
     kernel[0, 0, 0] = 0.0
     return xp.asarray(kernel)
+
+
+@jit_rows
+def _dipole(
+    low: int, high: int, x2: Any, y2: Any, z2: Any, ax: Any, ay: Any, az: Any, ux: Any, uy: Any, uz: Any, out: Any
+) -> None:
+    """1/3 less the square of the part along B0 (summed from `a`, and `u` from squares) over |k|^2."""
+    for i in range(low, high):
+        for j in range(y2.size):
+            for k in range(z2.size):
+                along = ax[i] + ay[j] + az[k]
+                out[i, j, k] = 1.0 / 3.0 - (along * along + (ux[i] + uy[j] + uz[k])) / (x2[i] + y2[j] + z2[k])
 
 
 def sphere_kernel(shape: Shape, voxel_size_mm: Triple, radius_mm: float, xp: ModuleType | Any = np) -> Array:
@@ -116,8 +125,28 @@ def _rendered_ball(index: list[Any], voxel_size_mm: Triple, radius_mm: float) ->
 
 
 def convolve(volume: Array, spectrum: Array) -> Array:
-    """Periodic convolution of a real volume with the kernel whose half spectrum is given."""
-    return backend.irfftn(backend.rfftn(volume) * spectrum, volume.shape)
+    """Periodic convolution of a real volume with the kernel whose (real) half spectrum is given."""
+    product = backend.rfftn(volume)
+    multiply(product, spectrum, product)
+    return backend.irfftn(product, volume.shape)
+
+
+def multiply(values: Array, factor: Array, out: Array) -> None:
+    """`out` = values * factor, a real array, for spectra and for volumes; `out` may be `values`."""
+    if backend.is_device_array(values) or values.dtype.kind != "c":
+        backend.namespace(values).multiply(values, factor, out=out)
+        return
+    rows = factor.reshape(-1, factor.shape[-1])
+    reals = (spectrum.reshape(rows.shape).view(spectrum.real.dtype) for spectrum in (values, out))
+    _multiply(len(rows), *reals, rows)
+
+
+@jit_rows
+def _multiply(low: int, high: int, a: Any, out: Any, factor: Any) -> None:
+    for i in range(low, high):
+        for k in range(factor.shape[1]):
+            out[i, 2 * k] = a[i, 2 * k] * factor[i, k]
+            out[i, 2 * k + 1] = a[i, 2 * k + 1] * factor[i, k]
 
 
 def laplacian_symbol(shape: Shape, voxel_size_mm: Triple, xp: ModuleType | Any = np) -> Array:

@@ -94,9 +94,9 @@ class Objective:
 
     def curvature(self, spectrum: Array, weights: Array) -> Array:
         """Gauss-Newton operator applied to a spectrum: four transforms."""
-        passes.multiply(spectrum, self.kernel, self._spectrum)
+        kernels.multiply(spectrum, self.kernel, self._spectrum)
         field = backend.irfftn(self._spectrum, self.shape)
-        passes.multiply(field, self.squared_weights, field)
+        kernels.multiply(field, self.squared_weights, field)
         result = backend.rfftn(field)
         del field  # as large as the next volume
         self._spectrum[...] = spectrum
@@ -106,7 +106,7 @@ class Objective:
 
     def iterate(self, spectrum: Array) -> Iterate:
         """Volume and phase of a spectrum, which is used up."""
-        passes.multiply(spectrum, self.kernel, self._spectrum)
+        kernels.multiply(spectrum, self.kernel, self._spectrum)
         phase = backend.irfftn(self._spectrum, self.shape)
         return Iterate(backend.irfftn(spectrum, self.shape), phase)
 

@@ -15,14 +15,6 @@ Array = Any
 Triple = tuple[float, float, float]
 
 
-def multiply(values: Array, factor: Array, out: Array) -> None:
-    """`out` = values * factor, for spectra and for volumes; `out` may be `values`."""
-    if backend.is_device_array(values) or values.dtype.kind != "c":
-        backend.namespace(values).multiply(values, factor, out=out)
-    else:
-        _multiply(_count(values), _parts(values), _rows(factor), _parts(out))
-
-
 def multiply_add(spectrum: Array, factor: Array, other: Array) -> None:
     """`spectrum` = factor * spectrum + other, in place."""
     if backend.is_device_array(spectrum):
@@ -99,14 +91,6 @@ def _count(array: Array) -> int:
 def _parts(spectrum: Array) -> Array:
     """Rows of a spectrum as reals: real and imaginary parts in turn."""
     return _rows(spectrum).view(spectrum.real.dtype)
-
-
-@jit_rows
-def _multiply(low: int, high: int, a: Any, factor: Any, out: Any) -> None:
-    for i in range(low, high):
-        for k in range(factor.shape[1]):
-            out[i, 2 * k] = a[i, 2 * k] * factor[i, k]
-            out[i, 2 * k + 1] = a[i, 2 * k + 1] * factor[i, k]
 
 
 @jit_rows
