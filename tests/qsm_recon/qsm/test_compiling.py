@@ -65,3 +65,21 @@ def test_nobody_works_any_more_when_an_error_is_raised() -> None:
     with pytest.raises(ValueError, match="the caller's part"):
         compiling.share_out(range(2), work, 2)
     assert ended.is_set()
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_runs_cover_every_value_once_with_the_same_bounds_for_any_number_of_cores(
+    cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "threads", lambda: cores)
+    count = 2 * compiling.VALUES_PER_RUN + 3
+    times, bounds = np.zeros(count), set[tuple[int, int]]()
+
+    def work(run: slice) -> None:
+        times[run] += 1
+        bounds.add((run.start, run.stop))
+
+    compiling.in_runs(times, count, work)
+    assert (times == 1).all()
+    size = compiling.VALUES_PER_RUN
+    assert bounds == {(0, size), (size, 2 * size), (2 * size, count)}

@@ -26,6 +26,8 @@ from numba.core.compiler_lock import global_compiler_lock  # noqa: E402
 
 PARTS_PER_CORE = 4
 """Rows differ in work; small parts even that out."""
+VALUES_PER_RUN = 16_384
+"""Values that array code works on at once where it goes through a volume in runs: its temporaries stay in the cache."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -79,6 +81,10 @@ def share_out(parts: Iterable[T], work: Callable[[T], None], cores: int) -> None
     Exception
         What `work` raised, once no thread works any more.
     """
+    if cores == 1:
+        for part in parts:
+            work(part)
+        return
     waiting = iter(list(parts))  # a list's iterator gives each part to one thread only
 
     def take() -> None:
@@ -92,6 +98,18 @@ def share_out(parts: Iterable[T], work: Callable[[T], None], cores: int) -> None
         wait(others)
     for other in others:
         other.result()
+
+
+def in_runs(like: Any, count: int, work: Callable[[slice], None]) -> None:
+    """`work` on `count` values, for array code that takes each value by itself.
+
+    On the host run by run and on every core; at once where `like` is an array on a device.
+    """
+    if backend.is_device_array(like):
+        work(slice(0, count))
+        return
+    runs = [slice(low, min(low + VALUES_PER_RUN, count)) for low in range(0, count, VALUES_PER_RUN)]
+    share_out(runs, work, backend.threads())
 
 
 def _kind(value: Any) -> Any:
