@@ -50,6 +50,14 @@ def test_no_core_waits_while_parts_are_left() -> None:
     assert sorted(done) == list(range(8))
 
 
+def test_sharing_out_within_a_part_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "threads", lambda: 2)
+    outs = [np.zeros(101) for _ in range(6)]
+    compiling.share_out(outs, lambda out: _count(101, out), 2)
+    for out in outs:
+        assert np.array_equal(out, np.arange(1, 102))
+
+
 def test_nobody_works_any_more_when_an_error_is_raised() -> None:
     started, ended = threading.Event(), threading.Event()
     caller = threading.get_ident()

@@ -6,6 +6,7 @@ stays off and no kernel reduces across threads: results are bit-identical for an
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, wraps
@@ -31,6 +32,8 @@ VALUES_PER_RUN = 16_384
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+
+_thread = threading.local()
 
 parallel_range = numba.prange
 """`range` whose iterations may run on different threads; only inside `jit_parallel` functions."""
@@ -76,20 +79,26 @@ def jit_rows(function: Callable[..., None]) -> Callable[..., None]:
 def share_out(parts: Iterable[T], work: Callable[[T], None], cores: int) -> None:
     """`work` on every part: the calling thread and `cores` - 1 others each take the next one when they are free.
 
+    Work that shares out in turn does so alone: the cores are taken.
+
     Raises
     ------
     Exception
         What `work` raised, once no thread works any more.
     """
-    if cores == 1:
+    if cores == 1 or getattr(_thread, "shares", False):
         for part in parts:
             work(part)
         return
     waiting = iter(list(parts))  # a list's iterator gives each part to one thread only
 
     def take() -> None:
-        for part in waiting:
-            work(part)
+        _thread.shares = True
+        try:
+            for part in waiting:
+                work(part)
+        finally:
+            _thread.shares = False
 
     others = [_workers(cores - 1).submit(take) for _ in range(cores - 1)]
     try:

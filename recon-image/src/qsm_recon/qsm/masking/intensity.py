@@ -13,7 +13,7 @@ from qsm_recon.qsm.masking.brain_mask import empty
 Array = Any
 Voxel = tuple[float, float, float]
 
-WORKING_VOXEL_MM = 1.6
+WORKING_VOXEL_MM = 2.0
 """Voxels are averaged in blocks as long as the block is no longer than this: a brain's surface asks no more."""
 SHADING_VOXEL_MM = 4.0
 SHADING_PASSES = 3
