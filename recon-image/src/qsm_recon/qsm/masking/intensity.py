@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm import backend
-from qsm_recon.qsm.compiling import jit_rows
+from qsm_recon.qsm.compiling import jit_rows, share_out
+from qsm_recon.qsm.magnitude import root_sum_of_squares
 from qsm_recon.qsm.masking.brain_mask import empty
 
 Array = Any
@@ -84,12 +85,7 @@ def combine_echoes(magnitude: Array) -> Array:
         raise ValueError("magnitude holds NaN or infinity; it must be checked where it is read")
     if largest <= 0 or float(xp.min(magnitude)) == largest:
         raise empty("the magnitude is the same everywhere")
-    squares = xp.zeros(magnitude.shape[1:], dtype=np.float32)
-    for echo in magnitude:
-        part = echo / np.float32(largest)
-        part *= part
-        squares += part
-    return xp.sqrt(squares, out=squares)
+    return root_sum_of_squares(magnitude, largest)
 
 
 def smooth(image: Array, voxel_size_mm: Voxel, sigma_mm: float) -> Array:
@@ -144,8 +140,14 @@ def flatten(image: Array, voxel_size_mm: Voxel, sigma_mm: float, support: Array 
 def _mean_under(weighted: Array, weight: Array, sigmas: list[float]) -> Array:
     """Gaussian mean of `weighted` over `weight`, floored so that it can divide."""
     ndimage = backend.ndimage(weighted)
-    over = ndimage.gaussian_filter(weight, sigmas)
-    mean = ndimage.gaussian_filter(weighted, sigmas) / np.maximum(over, np.float32(1e-6))
+    means: dict[str, Array] = {}
+
+    def smoothen(part: tuple[str, Array]) -> None:
+        means[part[0]] = ndimage.gaussian_filter(part[1], sigmas)
+
+    cores = 1 if backend.is_device_array(weighted) else min(2, backend.threads())
+    share_out([("weighted", weighted), ("weight", weight)], smoothen, cores)
+    mean = means["weighted"] / np.maximum(means["weight"], np.float32(1e-6))
     # Far from any signal the mean is 0/0: such places take the floor, where they stay dark.
     return np.maximum(mean, np.float32(SHADING_FLOOR) * mean.max()).astype(np.float32)
 
