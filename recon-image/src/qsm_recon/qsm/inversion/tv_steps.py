@@ -144,26 +144,35 @@ def _sine_cosine(angle: Any) -> Any:
     return np.float32(2) * sine * cosine, one - np.float32(2) * sine * sine
 
 
+@jit
+def _fit_phase_row(field: Any, dual: Any, weights: Any, measured: Any, penalty: Any, rad_per_ppm: Any) -> None:
+    least, two, none = np.float32(LEAST_CURVATURE), np.float32(2), np.float32(0)
+    ppm_per_rad = np.float32(1) / rad_per_ppm
+    for k in range(field.size):
+        w, b = weights[k], measured[k]
+        v = field[k] + dual[k]
+        z = (w * b + penalty * v) / (w + penalty)
+        sine, cosine = _sine_cosine(rad_per_ppm * (z - b))
+        z -= (w * sine * ppm_per_rad + penalty * (z - v)) / (w * max(least, cosine) + penalty)
+        sine, cosine = _sine_cosine(rad_per_ppm * (z - b))
+        z -= (w * sine * ppm_per_rad + penalty * (z - v)) / (w * max(least, cosine) + penalty)
+        u = v - z if w > none else none
+        dual[k] = u
+        field[k] = v - two * u
+
+
 @jit_rows
 def _fit_phase_host(
     low: int, high: int, field: Any, dual: Any, weights: Any, measured: Any, penalty: Any, rad_per_ppm: Any
 ) -> None:
-    least, two, none = np.float32(LEAST_CURVATURE), np.float32(2), np.float32(0)
-    ppm_per_rad = np.float32(1) / rad_per_ppm
     for i in range(low, high):
-        for k in range(field.shape[1]):
-            w, b = weights[i, k], measured[i, k]
-            v = field[i, k] + dual[i, k]
-            z = (w * b + penalty * v) / (w + penalty)
-            sine, cosine = _sine_cosine(rad_per_ppm * (z - b))
-            cosine = max(least, cosine)
-            z -= (w * sine * ppm_per_rad + penalty * (z - v)) / (w * cosine + penalty)
-            sine, cosine = _sine_cosine(rad_per_ppm * (z - b))
-            cosine = max(least, cosine)
-            z -= (w * sine * ppm_per_rad + penalty * (z - v)) / (w * cosine + penalty)
-            u = v - z if w > none else none
-            dual[i, k] = u
-            field[i, k] = v - two * u
+        first, last = 0, field.shape[1]
+        while first < last and weights[i, first] == 0:  # most rows lie beside the brain, and all begin and end there
+            first += 1
+        while last > first and weights[i, last - 1] == 0:
+            last -= 1
+        inside = slice(first, last)
+        _fit_phase_row(field[i, inside], dual[i, inside], weights[i, inside], measured[i, inside], penalty, rad_per_ppm)
 
 
 @jit_rows
