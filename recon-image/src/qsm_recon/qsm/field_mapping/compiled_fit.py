@@ -10,6 +10,8 @@ from qsm_recon.qsm.field_mapping.echoes import EchoPlan
 from qsm_recon.qsm.field_mapping.settings import FitSettings
 
 TWO_PI = 2 * math.pi
+TO_WHOLE = 1.5 * 2**52
+"""Added and taken off again it rounds to a whole number, as vector code on every processor (`floor` is not)."""
 SINGLE_ECHO = 1e-12
 """Spread of time over the weighted echoes, as a fraction of their energy, below which there is no slope."""
 
@@ -65,7 +67,8 @@ def _misfit(phase: Any, weight: Any, times: Any, groups: Any, slope: Any, offset
 @compiling.jit
 def _cosine_sine(angle: float) -> Any:
     """Both to 1e-11 by polynomials of the half angle: a phase in float32 is not known to 1e-7; and loops vectorise."""
-    half = 0.5 * (angle - TWO_PI * np.floor(angle * (1 / TWO_PI) + 0.5))
+    turns = angle * (1 / TWO_PI) + TO_WHOLE - TO_WHOLE
+    half = 0.5 * (angle - TWO_PI * turns)
     q = half * half
     odd = 1 - q * (1 / 156) * (1 - q * (1 / 210))
     odd = 1 - q * (1 / 42) * (1 - q * (1 / 72) * (1 - q * (1 / 110) * odd))

@@ -18,6 +18,9 @@ from qsm_recon.qsm.compiling import jit, jit_rows
 Array = Any
 Triple = tuple[float, float, float]
 
+TO_WHOLE = np.float32(1.5 * 2**23)
+"""Added and taken off again it rounds to a whole number, as vector code on every processor (`floor` is not)."""
+
 LEAST_CURVATURE = 0.1
 """Where the data term is concave (a misfit beyond a quarter turn) its curvature counts as this part of its largest."""
 
@@ -126,9 +129,8 @@ def _rows(array: Array) -> Array:
 def _sine_cosine(angle: Any) -> Any:
     """Both by the half angle, whose polynomials are within 2e-7 of the truth; no branch: loops become vector code."""
     one = np.float32(1)
-    half = np.float32(0.5) * (
-        angle - np.float32(2 * math.pi) * np.floor(angle * np.float32(0.5 / math.pi) + np.float32(0.5))
-    )
+    turns = angle * np.float32(0.5 / math.pi) + TO_WHOLE - TO_WHOLE
+    half = np.float32(0.5) * (angle - np.float32(2 * math.pi) * turns)
     q = half * half
     rest = one - q * np.float32(1 / 110)
     rest = one - q * np.float32(1 / 72) * rest
