@@ -11,7 +11,7 @@ Array = Any
 
 
 def root_sum_of_squares(magnitude: Array, unit: float = 1.0) -> Array:
-    """Magnitude over all echoes in `unit`s, (echo, x, y, z) to (x, y, z) float32: sqrt(sum |s_j|^2) (Spincemaille 2019).
+    """Magnitude over all echoes in `unit`s, (echo, x, y, z) to (x, y, z) float32 (Spincemaille 2019: I).
 
     A unit near the largest magnitude keeps the squares within float32, whatever a scanner's numbers are.
     """
