@@ -82,16 +82,20 @@ def invert(
             return None
         return xp.where(boxed_mask, box.take(volume.astype(np.float32, copy=False)), np.float32(0))
 
-    problem = DipoleProblem(
-        field_ppm=inside(local_field_ppm),
-        mask=boxed_mask,
-        noise_ppm=inside(noise_ppm),
-        magnitude=inside(magnitude),
-        csf_mask=None if csf_mask is None else box.take(csf_mask) & boxed_mask,
-        voxel_size_mm=geometry.voxel_size_mm,
-        b0_direction=geometry.b0_direction,
+    # No name for the problem: a method lets go of its volumes when it has what it needs of them.
+    solution = ALGORITHMS[params.method](
+        DipoleProblem(
+            field_ppm=inside(local_field_ppm),
+            mask=boxed_mask,
+            noise_ppm=inside(noise_ppm),
+            magnitude=inside(magnitude),
+            csf_mask=None if csf_mask is None else box.take(csf_mask) & boxed_mask,
+            voxel_size_mm=geometry.voxel_size_mm,
+            b0_direction=geometry.b0_direction,
+        ),
+        params,
+        progress,
     )
-    solution = ALGORITHMS[params.method](problem, params, progress)
     return Inversion(
         box.put_back((solution.chi_ppm * solution.mask).astype(np.float32, copy=False)),
         box.put_back(solution.mask),

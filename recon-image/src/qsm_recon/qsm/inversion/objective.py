@@ -100,8 +100,8 @@ class Objective:
         result = backend.rfftn(field)
         del field  # as large as the next volume
         self._spectrum[...] = spectrum
-        volume = backend.irfftn(self._spectrum, self.shape)
-        passes.multiply_add(result, self.kernel, backend.rfftn(self._smoothness(volume, weights)))
+        volume = self._smoothness(backend.irfftn(self._spectrum, self.shape), weights)
+        passes.multiply_add(result, self.kernel, backend.rfftn(volume))
         return result
 
     def iterate(self, spectrum: Array) -> Iterate:
