@@ -14,7 +14,7 @@ from qsm_recon.qsm.masking.brain_mask import empty
 Array = Any
 Voxel = tuple[float, float, float]
 
-WORKING_VOXEL_MM = 2.0
+WORKING_VOXEL_MM = 1.6
 """Voxels are averaged in blocks as long as the block is no longer than this: a brain's surface asks no more."""
 SHADING_VOXEL_MM = 4.0
 SHADING_PASSES = 3
@@ -181,6 +181,14 @@ def _divide_by_shading(low: int, high: int, image: Array, shading: Array, steps:
     """`image` / `shading`, the latter interpolated linearly from blocks of `steps` voxels."""
     _, ny, nz = image.shape
     mx, my, mz = shading.shape
+    line = np.empty(mz, dtype=shading.dtype)
+    below, above = np.empty(nz, dtype=np.int64), np.empty(nz, dtype=np.int64)
+    share = np.empty(nz, dtype=shading.dtype)
+    for z in range(nz):
+        w = min(max((z - (steps[2] - 1) / 2) / steps[2], 0.0), mz - 1.0)
+        below[z] = min(int(w), max(mz - 2, 0))
+        above[z] = min(below[z] + 1, mz - 1)
+        share[z] = w - below[z]
     for x in range(low, high):
         u = min(max((x - (steps[0] - 1) / 2) / steps[0], 0.0), mx - 1.0)
         i = min(int(u), max(mx - 2, 0))
@@ -191,15 +199,10 @@ def _divide_by_shading(low: int, high: int, image: Array, shading: Array, steps:
             j = min(int(v), max(my - 2, 0))
             j1 = min(j + 1, my - 1)
             b = np.float32(v - j)
+            for k in range(mz):
+                lower = (1 - b) * shading[i, j, k] + b * shading[i, j1, k]
+                upper = (1 - b) * shading[i1, j, k] + b * shading[i1, j1, k]
+                line[k] = (1 - a) * lower + a * upper
             for z in range(nz):
-                w = min(max((z - (steps[2] - 1) / 2) / steps[2], 0.0), mz - 1.0)
-                k = min(int(w), max(mz - 2, 0))
-                k1 = min(k + 1, mz - 1)
-                c = np.float32(w - k)
-                lower = (1 - b) * ((1 - c) * shading[i, j, k] + c * shading[i, j, k1]) + b * (
-                    (1 - c) * shading[i, j1, k] + c * shading[i, j1, k1]
-                )
-                upper = (1 - b) * ((1 - c) * shading[i1, j, k] + c * shading[i1, j, k1]) + b * (
-                    (1 - c) * shading[i1, j1, k] + c * shading[i1, j1, k1]
-                )
-                out[x, y, z] = image[x, y, z] / ((1 - a) * lower + a * upper)
+                here = line[below[z]]
+                out[x, y, z] = image[x, y, z] / (here + share[z] * (line[above[z]] - here))
