@@ -9,6 +9,7 @@ from pydantic import Field
 from qsm_recon.qsm import backend
 from qsm_recon.qsm.grid import check_finite, check_noise, check_volumes, mask_box
 from qsm_recon.qsm.inversion.closed_form import TikhonovParams, tikhonov
+from qsm_recon.qsm.inversion.fansi import FansiParams, fansi
 from qsm_recon.qsm.inversion.medi import MediParams, medi
 from qsm_recon.qsm.inversion.problem import DipoleProblem, DipoleSolution
 from qsm_recon.qsm.inversion.tkd import TkdParams, tkd
@@ -18,11 +19,14 @@ from qsm_recon.qsm.scan import Geometry, Inversion
 
 Array = Any
 
-InversionParams = Annotated[MediParams | TvAdmmParams | TkdParams | TikhonovParams, Field(discriminator="method")]
+InversionParams = Annotated[
+    MediParams | TvAdmmParams | FansiParams | TkdParams | TikhonovParams, Field(discriminator="method")
+]
 
 ALGORITHMS: dict[str, Callable[..., DipoleSolution]] = {
     "medi": medi,
     "tv-admm": tv_admm,
+    "fansi": fansi,
     "tkd": tkd,
     "tikhonov": tikhonov,
 }
@@ -33,7 +37,7 @@ def invert(
     local_field_ppm: Array,
     mask: Array,
     geometry: Geometry,
-    params: MediParams | TvAdmmParams | TkdParams | TikhonovParams,
+    params: MediParams | TvAdmmParams | FansiParams | TkdParams | TikhonovParams,
     *,
     noise_ppm: Array | None = None,
     magnitude: Array | None = None,
@@ -100,4 +104,13 @@ def invert(
     )
 
 
-__all__ = ["ALGORITHMS", "InversionParams", "MediParams", "TikhonovParams", "TkdParams", "TvAdmmParams", "invert"]
+__all__ = [
+    "ALGORITHMS",
+    "FansiParams",
+    "InversionParams",
+    "MediParams",
+    "TikhonovParams",
+    "TkdParams",
+    "TvAdmmParams",
+    "invert",
+]

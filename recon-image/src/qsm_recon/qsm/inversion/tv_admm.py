@@ -24,10 +24,11 @@ import numpy as np
 from pydantic import Field
 
 from qsm_recon.errors import InputError
-from qsm_recon.qsm import backend, kernels, units
-from qsm_recon.qsm.inversion import data_term, tv_steps
+from qsm_recon.qsm import kernels, units
+from qsm_recon.qsm.inversion import data_term
 from qsm_recon.qsm.inversion.objective import RAD_PER_PPM
 from qsm_recon.qsm.inversion.problem import DipoleProblem, DipoleSolution, InversionMethodParams
+from qsm_recon.qsm.inversion.splitting import Splitting
 from qsm_recon.qsm.progress import Progress, silent
 
 Array = Any
@@ -65,55 +66,47 @@ class TvAdmmParams(InversionMethodParams):
     right by the data. False: they cost as much as inside."""
 
 
-class TvAdmm:
+class TvAdmm(Splitting):
     """The iteration, with its state: it can be continued on a field that has been corrected meanwhile."""
 
     def __init__(self, problem: DipoleProblem, params: TvAdmmParams) -> None:
         xp = problem.xp
+        self.noise_ppm = typical_noise_ppm(problem, params)
+        alpha = params.noise_factor * self.noise_ppm
+        gradient_penalty = params.gradient_penalty * alpha
+        limit = soft_edges(problem, params) * np.float32(alpha / gradient_penalty)
+        if params.free_outside:
+            for axis in range(3):
+                limit[axis] *= problem.mask & xp.roll(problem.mask, -1, axis)
+        super().__init__(
+            problem,
+            limit=limit,
+            gradient_penalty=gradient_penalty,
+            data_penalty=params.data_penalty,
+            rad_per_ppm=RAD_PER_PPM if params.nonlinear else 0.0,
+        )
         self.problem = problem
-        self.penalty = params.data_penalty
-        self.rad_per_ppm = RAD_PER_PPM if params.nonlinear else 0.0
         self.measured = problem.field_ppm
-        self.kernel = problem.dipole()
         self.full_weights = self.weights = tv_weights(problem, params)
         self.outlier_limit = params.outlier_limit
         self.done = 0
         self.reweight_after = {params.iterations // 3, 2 * params.iterations // 3} - {0}
-        self.symbols = _difference_symbols(problem)
-        self.noise_ppm = typical_noise_ppm(problem, params)
-        alpha = params.noise_factor * self.noise_ppm
-        gradient_penalty = params.gradient_penalty * alpha
-        self.ratio = gradient_penalty / params.data_penalty
-        self.limit = soft_edges(problem, params) * np.float32(alpha / gradient_penalty)
-        if params.free_outside:
-            for axis in range(3):
-                self.limit[axis] *= problem.mask & xp.roll(problem.mask, -1, axis)
-        self.gradient_dual = xp.zeros((3, *problem.shape), dtype=xp.float32)
-        self.data_dual = xp.zeros(problem.shape, dtype=xp.float32)
-        self.x = xp.zeros(problem.shape, dtype=xp.float32)
-        self._field = xp.zeros(problem.shape, dtype=xp.float32)
 
     def iterate(self, count: int, progress: Progress = silent) -> None:
         """`count` more iterations."""
-        shape = self.problem.shape
         for i in range(count):
             if self.done in self.reweight_after:
                 self.weights = without_outliers(
                     self.problem, self.full_weights, self._misfit(), self.outlier_limit, self.noise_ppm
                 )
-            right = tv_steps.shrink(self.x, self.gradient_dual, self.limit, self.problem.voxel_size_mm)
-            tv_steps.fit_data(self._field, self.data_dual, self.weights, self.measured, self.penalty, self.rad_per_ppm)
-            smooth, data = backend.rfftn(right), backend.rfftn(self._field)
-            tv_steps.combine(smooth, data, self.kernel, self.symbols, self.ratio)
-            self._field = backend.irfftn(data, shape)
-            self.x = backend.irfftn(smooth, shape)
+            self.step(self.measured, self.weights)
             self.done += 1
             progress((i + 1) / count)
 
     def _misfit(self) -> Array:
         """Size of the residual, ppm; as a chord where phases are compared."""
         xp = self.problem.xp
-        misfit = xp.abs(self._field - self.measured)
+        misfit = xp.abs(self.field - self.measured)
         if self.rad_per_ppm:
             half = np.float32(self.rad_per_ppm / 2)
             misfit = xp.abs(xp.sin(misfit * half)) / half
@@ -215,14 +208,3 @@ def soft_edges(problem: DipoleProblem, params: TvAdmmParams) -> Array:
     edges += np.float32(1)
     xp.divide(np.float32(1), edges, out=edges)
     return edges
-
-
-def _difference_symbols(problem: DipoleProblem) -> tuple[Array, Array, Array]:
-    """Parts of |E|^2 along x, y and z, shaped to broadcast over the half spectrum."""
-    x, y, z = (
-        problem.xp.asarray(((2 - 2 * np.cos(2 * np.pi * k * h)) / h**2).astype(np.float32))
-        for k, h in zip(
-            kernels.frequencies_per_mm(problem.shape, problem.voxel_size_mm), problem.voxel_size_mm, strict=True
-        )
-    )
-    return x, y, z

@@ -21,6 +21,9 @@ Triple = tuple[float, float, float]
 SMALL_ANGLE = 1.0
 """rad; below it sine and cosine are polynomials of seventh and sixth order, 3e-6 from the truth at most."""
 
+NEWTON_STEPS = 2
+"""From the linear solution that many reach float32 for phases below a radian."""
+
 LEAST_CURVATURE = 0.1
 """Where the data term is concave (a misfit beyond a quarter turn) its curvature counts as this part of its largest."""
 
@@ -94,21 +97,29 @@ def _shrink_host(x: Any, old: Any, dual: Any, limit: Any, scale: Any, out: Any) 
                 out[i, j, k] += flux_y[j - 1, k]  # j = 0 takes the last row: periodic
 
 
-def fit_data(field: Array, dual: Array, weights: Array, measured: Array, penalty: float, rad_per_ppm: float) -> None:
+def fit_data(
+    field: Array,
+    dual: Array,
+    weights: Array,
+    measured: Array,
+    penalty: float,
+    rad_per_ppm: float,
+    newton_steps: int = NEWTON_STEPS,
+) -> None:
     """Data splitting, in place: `field` (D x) becomes z - dual, `dual` the new dual.
 
-    z minimises W (1 - cos(s (z - b))) / s^2 + penalty / 2 (z - v)^2 by two Newton steps from the linear solution;
+    z minimises W (1 - cos(s (z - b))) / s^2 + penalty / 2 (z - v)^2 by Newton steps from the linear solution;
     `rad_per_ppm` s = 0 takes the linear data term W (z - b)^2 / 2. Where W is 0, z = v and the dual stays 0.
     """
     if not backend.is_device_array(field):
         scalar = field.dtype.type
-        _fit_data_host(field, dual, weights, measured, scalar(penalty), scalar(rad_per_ppm))
+        _fit_data_host(field, dual, weights, measured, scalar(penalty), scalar(rad_per_ppm), newton_steps)
         return
     xp = backend.namespace(field)
     field += dual
     z = (weights * measured + penalty * field) / (weights + penalty)
     if rad_per_ppm > 0:
-        for _ in range(2):
+        for _ in range(newton_steps):
             angle = rad_per_ppm * (z - measured)
             curvature = xp.maximum(xp.cos(angle), LEAST_CURVATURE)
             z -= (weights * xp.sin(angle) / rad_per_ppm + penalty * (z - field)) / (weights * curvature + penalty)
@@ -130,7 +141,9 @@ def _sine_cosine(angle: Any) -> Any:
 
 
 @jit_parallel
-def _fit_data_host(field: Any, dual: Any, weights: Any, measured: Any, penalty: Any, rad_per_ppm: Any) -> None:
+def _fit_data_host(
+    field: Any, dual: Any, weights: Any, measured: Any, penalty: Any, rad_per_ppm: Any, newton_steps: int
+) -> None:
     nx, ny, nz = field.shape
     least = np.float32(LEAST_CURVATURE)
     two = np.float32(2)
@@ -144,7 +157,7 @@ def _fit_data_host(field: Any, dual: Any, weights: Any, measured: Any, penalty: 
                 b = measured[i, j, k]
                 z = (w * b + penalty * v) / (w + penalty)
                 if rad_per_ppm > 0:
-                    for _ in range(2):
+                    for _ in range(newton_steps):
                         sine, cosine = _sine_cosine(rad_per_ppm * (z - b))
                         z -= (w * sine / rad_per_ppm + penalty * (z - v)) / (w * max(cosine, least) + penalty)
                 u = v - z
