@@ -78,12 +78,33 @@ def sphere_kernel(shape: Shape, voxel_size_mm: Triple, radius_mm: float, xp: Mod
     ValueError
         Where the ball is wider than the grid.
     """
+    return _spectrum_of_ball(shape, voxel_size_mm, radius_mm, xp, even=False)
+
+
+def harmonic_mean_kernel(shape: Shape, voxel_size_mm: Triple, radius_mm: float, xp: ModuleType | Any = np) -> Array:
+    """Spectrum of a mean over a ball that leaves harmonic fields alone where voxels are no cubes, too.
+
+    It is `sphere_kernel` with second moments made alike along all axes (a ball of long voxels is too long), so that
+    harmonic fields up to the third degree equal their mean exactly. For cubes it is the same kernel.
+
+    Raises
+    ------
+    ValueError
+        Where the ball is wider than the grid.
+    """
+    return _spectrum_of_ball(shape, voxel_size_mm, radius_mm, xp, even=True)
+
+
+def _spectrum_of_ball(shape: Shape, voxel_size_mm: Triple, radius_mm: float, xp: Any, *, even: bool) -> Array:
     reach = _reach(voxel_size_mm, radius_mm)
     if not ball_fits(shape, voxel_size_mm, radius_mm):
         raise ValueError(f"a ball of {radius_mm} mm does not fit the grid {shape} of {voxel_size_mm} mm voxels")
     ball = np.zeros(shape, dtype=np.float32)
     index = [np.arange(-r, r + 1) for r in reach]
-    ball[np.ix_(*index)] = _rendered_ball(index, voxel_size_mm, radius_mm)
+    rendered = _rendered_ball(index, voxel_size_mm, radius_mm)
+    if even and len(set(voxel_size_mm)) > 1:
+        rendered = _with_even_moments(rendered, index, voxel_size_mm)
+    ball[np.ix_(*index)] = rendered
     return xp.asarray(np.ascontiguousarray(backend.rfftn(ball).real))
 
 
@@ -113,6 +134,17 @@ def _rendered_ball(index: list[Any], voxel_size_mm: Triple, radius_mm: float) ->
             hits += ((in_plane[:, j, None] + zs) <= radius_mm**2).sum(axis=1)
     inside[shell] = hits / SPHERE_SUBDIVISION**3
     return (inside / inside.sum()).reshape([len(i) for i in index]).astype(np.float32)
+
+
+def _with_even_moments(ball: Any, index: list[Any], voxel_size_mm: Triple) -> Any:
+    """`ball` times 1 + sum_c b_c (c^2 - its mean), with b such that the means of x^2, y^2 and z^2 become one."""
+    weights = ball.astype(np.float64)
+    squares = np.stack([(c * h) ** 2 for c, h in zip(np.meshgrid(*index, indexing="ij"), voxel_size_mm, strict=True)])
+    means = (weights * squares).sum(axis=(1, 2, 3))
+    apart = squares - means[:, None, None, None]
+    covariance = np.einsum("aijk,bijk,ijk->ab", apart, apart, weights)
+    slopes = np.linalg.solve(covariance, means.mean() - means)
+    return (weights * (1 + np.tensordot(slopes, apart, axes=1))).astype(np.float32)
 
 
 def convolve(volume: Array, spectrum: Array) -> Array:

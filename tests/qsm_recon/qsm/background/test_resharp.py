@@ -38,7 +38,7 @@ def test_solves_its_normal_equations(voxel: tuple[float, float, float]) -> None:
         patch.setattr(backend, "irfftn", lambda s, shape: (spectra.append(s.copy()), inverse(s, shape))[1])
         result = resharp(problem, params)
     local = inverse(spectra[-1], mask.shape)
-    high_pass = 1 - kernels.sphere_kernel(mask.shape, voxel, 5)
+    high_pass = 1 - kernels.harmonic_mean_kernel(mask.shape, voxel, 5)
 
     def twice(volume: np.ndarray) -> np.ndarray:
         return kernels.convolve(kernels.convolve(volume, high_pass) * result.mask, high_pass)

@@ -62,7 +62,7 @@ def resharp(problem: BackgroundProblem, params: ResharpParams, progress: Progres
     too_small = InputError("MaskTooSmall", f"No ball of {radius:g} mm fits inside the mask.")
     if not kernels.ball_fits(shape, problem.voxel_size_mm, radius):
         raise too_small
-    ball = kernels.sphere_kernel(shape, problem.voxel_size_mm, radius, xp)
+    ball = kernels.harmonic_mean_kernel(shape, problem.voxel_size_mm, radius, xp)
     inside = problem.mask & (kernels.convolve(problem.mask.astype(xp.float32), ball) > INSIDE)
     if not bool(inside.any()):
         raise too_small
