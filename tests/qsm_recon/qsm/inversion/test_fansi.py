@@ -54,7 +54,7 @@ def gradient_adjoint(p: np.ndarray) -> np.ndarray:
 def test_at_rest_the_conditions_of_the_published_optimum_hold(params: FansiParams) -> None:
     """0 = D W^2 sin(D x - phi) + alpha grad' p with |p| <= 1, and p = sign(grad x) where that is not 0; in radians."""
     state, weights = splitting(PROBLEM, params), squared_weights(PROBLEM, params.weighting)
-    for _ in range(3000):
+    for _ in range(2000):
         state.step(PROBLEM.field_ppm, weights)
     x, phase = (params.rad_per_ppm * v.astype(np.float64) for v in (state.x, FIELD))
     dipole = PROBLEM.dipole()
@@ -80,7 +80,7 @@ def cost(x_ppm: np.ndarray, params: FansiParams) -> float:
 
 
 def test_no_other_map_nearby_costs_less() -> None:
-    params = FansiParams(regularization=5e-3, iterations=3000, tolerance=0)
+    params = FansiParams(regularization=5e-3, iterations=600, tolerance=0)
     best = fansi(PROBLEM, params).chi_ppm
     least = cost(best, params)
     assert least < cost(np.zeros_like(best), params)
@@ -95,7 +95,7 @@ def test_penalties_change_the_way_and_not_the_goal() -> None:
     maps = [
         fansi(
             PROBLEM,
-            FansiParams(regularization=5e-3, gradient_penalty=mu1, data_penalty=mu2, iterations=2000, tolerance=0),
+            FansiParams(regularization=5e-3, gradient_penalty=mu1, data_penalty=mu2, iterations=500, tolerance=0),
         ).chi_ppm
         for mu1, mu2 in ((100, 1), (30, 0.5))
     ]
