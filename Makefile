@@ -99,6 +99,7 @@ sync: setup ## rewrite the documents that are generated from code (a test compar
 	$(BIN)/python -c "from qsm_recon.store.manifests import run_schema; print(run_schema(), end='')" > docs/run-manifest.schema.json
 	$(BIN)/python -c "from qsm_recon.store.manifests import stage_schema; print(stage_schema(), end='')" > docs/stage-manifest.schema.json
 	$(BIN)/python -c "from qsm_operator.metrics.table import markdown; print(markdown(), end='')" > docs/metrics.md
+	$(BIN)/python -c "from qsm_recon.recipes.methods import markdown; print(markdown(), end='')" > docs/parameters.md
 	$(BIN)/python -m tools.dashboards
 	$(BIN)/python tools/sync_chart.py
 

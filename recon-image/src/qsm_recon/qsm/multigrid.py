@@ -131,8 +131,8 @@ def _coarser(links: Array, border: Array, by: Factors) -> tuple[Array, Array]:
         crossing = _even(links[axis], by)
         if factor == 2:
             crossing = crossing[tuple(slice(1, None, 2) if a == axis else slice(None) for a in range(3))]
-        across = tuple(1 if a == axis else f for a, f in enumerate(by))
-        joined.append(_block_sum(crossing, across) / np.float32(factor))
+        x, y, z = (1 if a == axis else f for a, f in enumerate(by))
+        joined.append(_block_sum(crossing, (x, y, z)) / np.float32(factor))
         held.append(_block_sum(_even(border[axis], by), by) / np.float32(factor))
     xp = backend.namespace(links)
     return xp.stack(joined), xp.stack(held)
