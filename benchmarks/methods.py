@@ -59,8 +59,7 @@ INVERSION: dict[str, InversionParams] = {
     "tv-admm": TvAdmmParams(),
     "tv-admm, 0.10 x 30": TvAdmmParams(noise_factor=0.10, iterations=30),
     "fansi": FansiParams(),
-    "fansi, 5e-4": FansiParams(regularization=5e-4),
-    "fansi, magnitude": FansiParams(weighting="magnitude"),
+    "fansi, 2e-4, magnitude": FansiParams(regularization=2e-4, weighting="magnitude"),
     "medi": MediParams(),
     "medi, no filter": MediParams(smv_radius_mm=0),
 }

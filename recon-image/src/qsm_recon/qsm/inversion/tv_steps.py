@@ -24,6 +24,9 @@ SMALL_ANGLE = 1.0
 NEWTON_STEPS = 2
 """From the linear solution that many reach float32 for phases below a radian."""
 
+NEWTON_REST = 1e-6
+"""A voxel is done, after the second step at the earliest, when a step moves it by less than this part of its value."""
+
 LEAST_CURVATURE = 0.1
 """Where the data term is concave (a misfit beyond a quarter turn) its curvature counts as this part of its largest."""
 
@@ -145,7 +148,7 @@ def _fit_data_host(
     field: Any, dual: Any, weights: Any, measured: Any, penalty: Any, rad_per_ppm: Any, newton_steps: int
 ) -> None:
     nx, ny, nz = field.shape
-    least = np.float32(LEAST_CURVATURE)
+    least, rest = np.float32(LEAST_CURVATURE), np.float32(NEWTON_REST)
     two = np.float32(2)
     for i in parallel_range(nx):
         for j in range(ny):
@@ -157,9 +160,12 @@ def _fit_data_host(
                 b = measured[i, j, k]
                 z = (w * b + penalty * v) / (w + penalty)
                 if rad_per_ppm > 0:
-                    for _ in range(newton_steps):
+                    for n in range(newton_steps):
                         sine, cosine = _sine_cosine(rad_per_ppm * (z - b))
-                        z -= (w * sine / rad_per_ppm + penalty * (z - v)) / (w * max(cosine, least) + penalty)
+                        step = (w * sine / rad_per_ppm + penalty * (z - v)) / (w * max(cosine, least) + penalty)
+                        z -= step
+                        if n > 0 and abs(step) <= rest * abs(z):
+                            break
                 u = v - z
                 dual[i, j, k] = u
                 field[i, j, k] = v - two * u
