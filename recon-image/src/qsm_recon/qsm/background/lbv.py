@@ -30,7 +30,8 @@ class LbvParams(Params):
 
     method: Literal["lbv"] = "lbv"
     peel: int = Field(default=0, ge=0, le=20)
-    """Layers of voxels taken off the mask first, where the phase at its rim is not to be trusted."""
+    """Layers of voxels taken off the mask first, where the phase at its rim is not to be trusted; 1 with voxels over
+    2 mm, for right beside outer sources the field is not harmonic on so coarse a grid."""
     tolerance: float = Field(default=1e-5, ge=0, lt=1)
     """Stop where the residual of Poisson's equation falls below this part of its right-hand side (free of units)."""
     iterations: int = Field(default=50, ge=1, le=1000)
