@@ -67,6 +67,7 @@ class Poisson:
             hx, hy, hz = (h * f for h, f in zip(sizes, by, strict=True))
             sizes = hx, hy, hz
             self.factors.append(by)
+            # A coarse voxel's centre is nearer to the border than two of them are to each other.
             nearer = 2 / (1 + max(h / c for h, c in zip(voxel_size_mm, sizes, strict=True)))
             self.levels.append(Level(links, _diagonal(links, border, nearer)))
             region = self.levels[-1].diagonal

@@ -145,6 +145,14 @@ def test_a_mask_that_is_all_rim_is_refused(thick: int, params: LbvParams) -> Non
     assert caught.value.reason == "MaskTooSmall"
 
 
+def test_iterations_that_do_not_suffice_are_said() -> None:
+    voxel = (1.5, 1.5, 1.5)
+    field = np.random.default_rng(1).standard_normal(GRIDS[voxel]).astype(np.float32)
+    few, enough = (run(field, voxel, LbvParams(iterations=n)).warnings for n in (2, 50))
+    assert [text.split(":")[0] for text in few] == ["MaskEroded", "BackgroundUnfinished"]
+    assert [text.split(":")[0] for text in enough] == ["MaskEroded"]
+
+
 def test_array_form_gives_the_compiled_forms_result(monkeypatch: pytest.MonkeyPatch) -> None:
     voxel = (1.0, 1.0, 3.0)
     field = np.random.default_rng(2).standard_normal(GRIDS[voxel]).astype(np.float32)

@@ -75,9 +75,14 @@ def lbv(problem: BackgroundProblem, params: LbvParams, progress: Progress = sile
         progress=portion(progress, 0, 0.99),
     )
     lost = 1 - int(inside.sum()) / int(problem.mask.sum())
-    warning = f"MaskEroded: LBV has no value in the outermost voxels of the mask: {100 * lost:.1f} % of it."
+    warnings = [f"MaskEroded: LBV has no value in the outermost voxels of the mask: {100 * lost:.1f} % of it."]
+    if params.tolerance > 0 and not solution.converged:
+        warnings.append(
+            f"BackgroundUnfinished: LBV stopped after {solution.iterations} iterations with a residual of "
+            f"{solution.relative_residual:.1g}; {params.tolerance:g} was asked."
+        )
     progress(1.0)
-    return BackgroundResult(solution.x, inside, (warning,))
+    return BackgroundResult(solution.x, inside, tuple(warnings))
 
 
 def _within(mask: Array) -> Array:
