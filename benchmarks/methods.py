@@ -2,7 +2,8 @@
 
 Background removal is given the field that `best-v1` fits and unwraps from noisy echoes; the inversions the true local
 field with that field's noise, and then what `best-v1` makes of it up to their stage (PDF, briefly). Settings are the
-defaults where none are named. Each head is one fresh process; its figures are kept, and measured anew when the code changes.
+defaults where none are named. Each head is one fresh process; its figures are kept, and measured anew when the code
+changes.
 """
 
 import argparse
