@@ -181,7 +181,10 @@ def tables(case: Case, found: dict[str, Any]) -> str:
         [f"`{n}`{_mark(f)}", f"{f['kept_percent']:.0f}", _place(f["deep"]), _place(f["rim"]), _chi(f["chi"]), *_cost(f)]
         for n, f in found["background"].items()
     ]
-    chi = [[f"`{n}`{_mark(f)}", _chi(f["chi"]), str(f["iterations"]), *_cost(f)] for n, f in found["inversion"].items()]
+    chi = [
+        [f"`{n}`{_mark(f)}", _chi(f["chi"]), _chi(f["after_pdf"]), str(f["iterations"]), *_cost(f)]
+        for n, f in found["inversion"].items()
+    ]
     quality = "χ NRMSE % / XSIM / nuclei ppb"
     cost = ("wall · CPU s", "peak GiB")
     return "\n\n".join(
