@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 # More words for accuracy, reproducibility, bench, e.g. ARGS=--full or ARGS="--recipes fast-v1".
 ARGS ?=
 
-.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy reproducibility bench bench-store bench-intake check try demo demo-down sync lock clean tools
+.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy reproducibility bench bench-store bench-methods bench-intake check try demo demo-down sync lock clean tools
 
 
 help: ## list the verbs
@@ -75,6 +75,9 @@ bench: setup ## seconds and memory per stage -> docs/performance.md
 bench-store: setup ## what keeping interim data costs, and what resuming saves -> docs/store-figures.md
 	$(BIN)/python -m benchmarks.store $(ARGS)
 
+bench-methods: setup ## each background removal and inversion alone, on the same heads -> docs/methods-figures.md
+	$(BIN)/python -m benchmarks.methods $(ARGS)
+
 bench-intake: setup ## from Orthanc's event to the QSMJob; 1,000 acquisitions in chaos -> docs/intake-figures.md
 	PYTHONPATH=acquisition/src:recon-image/src:operator/src:. $(BIN)/python -m benchmarks.intake $(ARGS)
 
@@ -96,6 +99,7 @@ sync: setup ## rewrite the documents that are generated from code (a test compar
 	$(BIN)/python -c "from qsm_recon.store.manifests import run_schema; print(run_schema(), end='')" > docs/run-manifest.schema.json
 	$(BIN)/python -c "from qsm_recon.store.manifests import stage_schema; print(stage_schema(), end='')" > docs/stage-manifest.schema.json
 	$(BIN)/python -c "from qsm_operator.metrics.table import markdown; print(markdown(), end='')" > docs/metrics.md
+	$(BIN)/python -c "from qsm_recon.recipes.methods import markdown; print(markdown(), end='')" > docs/parameters.md
 	$(BIN)/python -m tools.dashboards
 	$(BIN)/python tools/sync_chart.py
 

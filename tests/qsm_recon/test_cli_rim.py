@@ -45,6 +45,8 @@ def _loud_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
         (["run", "--no-such-option"], 64),
         (["recipes", "show", "no-such-recipe"], 78),
         (["recipes", "list"], 0),
+        (["recipes", "methods"], 0),
+        (["recipes", "methods", "--json"], 0),
         (["version"], 0),
     ],
 )

@@ -63,6 +63,35 @@ def test_stages_one_after_the_other(ball: Any, recipe: str, tmp_path: Path) -> N
     assert np.corrcoef(field[inside], ball.field_ppm[inside])[0, 1] > 0.8
 
 
+@pytest.mark.parametrize(
+    ("stage", "method"),
+    [
+        ("background", "{method: resharp, radius_mm: 6, regularization: 1.0e-3}"),
+        ("background", "{method: lbv, peel: 1}"),
+        (
+            "inversion",
+            "{method: fansi, regularization: 5.0e-4, gradient_penalty: 10, data_penalty: 1, tolerance: 0.01}",
+        ),
+    ],
+)
+def test_a_recipe_names_any_method(ball: Any, recipe: str, tmp_path: Path, stage: str, method: str) -> None:
+    lines = Path(recipe).read_text(encoding="utf-8").splitlines()
+    named = tmp_path / "named.yaml"
+    named.write_text("\n".join(f"{stage}: {method}" if line.startswith(stage) else line for line in lines) + "\n")
+    verb = {"background": ["remove-background", "--field"], "inversion": ["invert", "--local-field"]}[stage]
+    output = tmp_path / "out.nii.gz"
+    arguments = [*verb, ball.path("field"), "--mask", ball.path("mask"), "--noise", ball.path("noise")]
+    arguments += ["--field-unit", "ppm", "--field-strength-t", "3", "--recipe", str(named), "-o", str(output)]
+    assert rim.run([*arguments, "--quiet"]) == 0
+    found = values(output)
+    assert not found[~ball.mask].any()
+    if stage == "background":
+        error = (found - ball.field_ppm)[found != 0]
+        assert np.linalg.norm(error) < 0.5 * np.linalg.norm(ball.field_ppm[found != 0])
+    else:
+        assert found[ball.core].mean() - found[ball.mask & ~ball.core].mean() == pytest.approx(0.3, abs=0.1)
+
+
 def test_reconstruct_makes_the_whole_folder(ball: Any, recipe: str, tmp_path: Path) -> None:
     output = tmp_path / "out"
     arguments = ["reconstruct", "--magnitude", ball.path("mag"), "--phase", ball.path("phase"), *ECHOES]

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 PROGRAM = Path(sys.executable).parent / "qsm-recon"
-RECIPES = ("fast-v1", "best-v1", "medi0-v1", "chla-v1")
+RECIPES = ("fast-v1", "best-v1", "medi0-v1", "chla-v1", str(Path(__file__).with_name("other-methods.yaml")))
 SCANS = {
     "even": ("--vendor", "siemens", "--bipolar"),
     "uneven": ("--vendor", "ge", "--echo-times-s", "0.004,0.009,0.016"),

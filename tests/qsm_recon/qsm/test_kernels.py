@@ -122,6 +122,26 @@ def test_spherical_mean_has_unit_sum_the_balls_second_moment_and_keeps_harmonics
     assert np.abs(kernels.convolve(centred, spectrum) - centred)[inner].max() < 0.02
 
 
+@pytest.mark.parametrize("voxel", [(1.0, 1.0, 3.0), (2.0, 1.0, 1.5), (0.75, 0.75, 1.0)])
+@pytest.mark.parametrize("radius", [3.0, 5.0, 9.0])
+def test_harmonic_mean_has_one_second_moment_and_is_a_mean(voxel: tuple[float, float, float], radius: float) -> None:
+    shape = tuple(2 * round(16 / h) for h in voxel)
+    ball = backend.irfftn(kernels.harmonic_mean_kernel(shape, voxel, radius).astype(np.complex64), shape)
+    x = [np.fft.fftfreq(n, 1 / n).reshape([-1 if a == i else 1 for a in range(3)]) for i, n in enumerate(shape)]
+    assert ball.sum() == pytest.approx(1, abs=1e-5)
+    assert ball.min() > -1e-7
+    moments = [float((ball * (c * h) ** 2).sum(dtype=np.float64)) for c, h in zip(x, voxel, strict=True)]
+    assert moments == pytest.approx([moments[0]] * 3, rel=1e-4)
+    # Sub-voxels that were moved to their voxel's centre spread a little: by h^2 / 12 on the mean of the axes.
+    spread = sum(h**2 for h in voxel) / 36
+    assert moments[0] == pytest.approx(radius**2 / 5 + spread, rel=0.12)
+
+
+def test_harmonic_mean_of_cubes_is_the_spherical_mean() -> None:
+    cubes = ((20, 24, 22), (1.2, 1.2, 1.2), 5.0)
+    assert np.array_equal(kernels.harmonic_mean_kernel(*cubes), kernels.sphere_kernel(*cubes))
+
+
 def test_a_ball_wider_than_the_grid_is_refused() -> None:
     with pytest.raises(ValueError, match="does not fit"):
         kernels.sphere_kernel((8, 8, 8), UNIT, 5.0)

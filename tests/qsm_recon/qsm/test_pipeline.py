@@ -13,7 +13,6 @@ from qsm_recon.qsm.observing import StageClock, StageTiming
 from qsm_recon.qsm.pipeline import reconstruct
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.qsm.scan import MultiEchoScan
-from qsm_recon.qsm.stages.field_mapping import root_sum_of_squares
 
 TIMES_S = (0.004, 0.008, 0.012)
 
@@ -106,8 +105,3 @@ def test_observer_may_cancel(scan: MultiEchoScan) -> None:
     with pytest.raises(KeyboardInterrupt):
         reconstruct(scan, quick(), clock=StageClock(watcher))
     assert watcher.ended == ["field_mapping", "masking", "unwrapping"]
-
-
-def test_root_sum_of_squares() -> None:
-    magnitude = np.array([3.0, 4.0], dtype=np.float32).reshape(2, 1, 1, 1)
-    assert root_sum_of_squares(magnitude)[0, 0, 0] == pytest.approx(5)

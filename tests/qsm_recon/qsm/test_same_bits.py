@@ -33,7 +33,7 @@ def scan() -> tuple[MultiEchoScan, np.ndarray]:
     return MultiEchoScan(magnitude, phase, TIMES_S, frequency, Geometry(VOXEL_MM, (0.0, 0.0, 1.0))), mask
 
 
-@pytest.mark.parametrize("recipe", ["medi0-v1"])
+@pytest.mark.parametrize("recipe", ["medi0-v1", "fast-v1"])
 def test_chi_has_the_same_bits_for_any_number_of_cores(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given, mask = scan()
     config = recipes.load(recipe).config

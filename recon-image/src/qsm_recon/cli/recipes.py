@@ -1,11 +1,13 @@
-"""`qsm-recon recipes list|show`."""
+"""`qsm-recon recipes list|show|methods`."""
 
 import sys
+from dataclasses import asdict
 
 import click
 
 from qsm_recon import recipes
 from qsm_recon.cli.options import print_json
+from qsm_recon.recipes.methods import methods
 
 
 @click.group(name="recipes")
@@ -36,6 +38,22 @@ def show(recipe_name: str, *, as_json: bool) -> None:
         print_json({**_identity(recipe), "values": recipe.config.canonical()})
     else:
         sys.stdout.write(recipe.text if recipe.text.endswith("\n") else recipe.text + "\n")
+
+
+@command.command(name="methods")
+@click.option("--json", "as_json", is_flag=True, help="With every parameter: default, allowed values, meaning.")
+def list_methods(*, as_json: bool) -> None:
+    """List the methods that a recipe can name at each stage, with their parameters and defaults."""
+    if as_json:
+        print_json([asdict(method) for method in methods()])
+        return
+    stage = ""
+    for method in methods():
+        if method.stage != stage:
+            stage = method.stage
+            sys.stdout.write(f"{stage}\n")
+        values = " ".join(f"{p.name}={p.default_text}" for p in method.parameters)
+        sys.stdout.write(f"    {method.name}".ljust(20) + f" {values}\n")
 
 
 def _identity(recipe: recipes.Recipe) -> dict[str, object]:

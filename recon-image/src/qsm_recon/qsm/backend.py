@@ -71,7 +71,9 @@ def irfftn(spectrum: Array, shape: tuple[int, int, int]) -> Array:
     """Inverse of `rfftn` for a volume of `shape`; the spectrum may be overwritten."""
     if is_device_array(spectrum):
         return cupy.fft.irfftn(spectrum, s=shape, axes=(0, 1, 2))
-    return scipy.fft.irfftn(spectrum, s=shape, workers=threads(), overwrite_x=True)
+    # In two steps: the one call would copy the whole spectrum first, into memory that is new each time.
+    across = scipy.fft.ifftn(spectrum, axes=(0, 1), workers=threads(), overwrite_x=True)
+    return scipy.fft.irfft(across, shape[2], axis=2, workers=threads())
 
 
 def dctn(array: Array) -> Array:

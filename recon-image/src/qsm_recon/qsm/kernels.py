@@ -51,21 +51,30 @@ def dipole_kernel(shape: Shape, voxel_size_mm: Triple, b0_direction: Triple, xp:
     Salomir et al., Concepts Magn Reson B 2003, doi:10.1002/cmr.b.10083; Marques and Bowtell 2005,
     doi:10.1002/cmr.b.20034.
     """
-    k = frequencies_per_mm(shape, voxel_size_mm)
-    square = sum(f**2 for f in k)
-    along: Any = 0.0
-    unpaired: Any = 0.0
+    k = [f.ravel() for f in frequencies_per_mm(shape, voxel_size_mm)]
+    along, unpaired = [], []
     for f, n, b in zip(k, shape, b0_direction, strict=True):
         nyquist = np.zeros(f.size, dtype=bool)
         if n % 2 == 0:
             nyquist[n // 2] = True
-        nyquist = nyquist.reshape(f.shape)
-        along = along + np.where(nyquist, 0.0, f * b)
-        unpaired = unpaired + np.where(nyquist, (f * b) ** 2, 0.0)
-    square[0, 0, 0] = 1.0
-    kernel = (1.0 / 3.0 - (along**2 + unpaired) / square).astype(np.float32)
+        along.append(np.where(nyquist, 0.0, f * b))
+        unpaired.append(np.where(nyquist, (f * b) ** 2, 0.0))
+    kernel = np.empty([f.size for f in k], dtype=np.float32)
+    _dipole(shape[0], *(f**2 for f in k), *along, *unpaired, kernel)
     kernel[0, 0, 0] = 0.0
     return xp.asarray(kernel)
+
+
+@jit_rows
+def _dipole(
+    low: int, high: int, x2: Any, y2: Any, z2: Any, ax: Any, ay: Any, az: Any, ux: Any, uy: Any, uz: Any, out: Any
+) -> None:
+    """1/3 less the square of the part along B0 (summed from `a`, and `u` from squares) over |k|^2."""
+    for i in range(low, high):
+        for j in range(y2.size):
+            for k in range(z2.size):
+                along = ax[i] + ay[j] + az[k]
+                out[i, j, k] = 1.0 / 3.0 - (along * along + (ux[i] + uy[j] + uz[k])) / (x2[i] + y2[j] + z2[k])
 
 
 def sphere_kernel(shape: Shape, voxel_size_mm: Triple, radius_mm: float, xp: ModuleType | Any = np) -> Array:
@@ -78,12 +87,33 @@ def sphere_kernel(shape: Shape, voxel_size_mm: Triple, radius_mm: float, xp: Mod
     ValueError
         Where the ball is wider than the grid.
     """
+    return _spectrum_of_ball(shape, voxel_size_mm, radius_mm, xp, even=False)
+
+
+def harmonic_mean_kernel(shape: Shape, voxel_size_mm: Triple, radius_mm: float, xp: ModuleType | Any = np) -> Array:
+    """Spectrum of a mean over a ball that leaves harmonic fields alone where voxels are no cubes, too.
+
+    It is `sphere_kernel` with second moments made alike along all axes (a ball of long voxels is too long), so that
+    harmonic fields up to the third degree equal their mean exactly. For cubes it is the same kernel.
+
+    Raises
+    ------
+    ValueError
+        Where the ball is wider than the grid.
+    """
+    return _spectrum_of_ball(shape, voxel_size_mm, radius_mm, xp, even=True)
+
+
+def _spectrum_of_ball(shape: Shape, voxel_size_mm: Triple, radius_mm: float, xp: Any, *, even: bool) -> Array:
     reach = _reach(voxel_size_mm, radius_mm)
     if not ball_fits(shape, voxel_size_mm, radius_mm):
         raise ValueError(f"a ball of {radius_mm} mm does not fit the grid {shape} of {voxel_size_mm} mm voxels")
     ball = np.zeros(shape, dtype=np.float32)
     index = [np.arange(-r, r + 1) for r in reach]
-    ball[np.ix_(*index)] = _rendered_ball(index, voxel_size_mm, radius_mm)
+    rendered = _rendered_ball(index, voxel_size_mm, radius_mm)
+    if even and len(set(voxel_size_mm)) > 1:
+        rendered = _with_even_moments(rendered, index, voxel_size_mm)
+    ball[np.ix_(*index)] = rendered
     return xp.asarray(np.ascontiguousarray(backend.rfftn(ball).real))
 
 
@@ -115,9 +145,40 @@ def _rendered_ball(index: list[Any], voxel_size_mm: Triple, radius_mm: float) ->
     return (inside / inside.sum()).reshape([len(i) for i in index]).astype(np.float32)
 
 
+def _with_even_moments(ball: Any, index: list[Any], voxel_size_mm: Triple) -> Any:
+    """`ball` times 1 + sum_c b_c (c^2 - its mean), with b such that the means of x^2, y^2 and z^2 become one."""
+    weights = ball.astype(np.float64)
+    squares = np.stack([(c * h) ** 2 for c, h in zip(np.meshgrid(*index, indexing="ij"), voxel_size_mm, strict=True)])
+    means = (weights * squares).sum(axis=(1, 2, 3))
+    apart = squares - means[:, None, None, None]
+    covariance = np.einsum("aijk,bijk,ijk->ab", apart, apart, weights)
+    slopes = np.linalg.solve(covariance, means.mean() - means)
+    return (weights * (1 + np.tensordot(slopes, apart, axes=1))).astype(np.float32)
+
+
 def convolve(volume: Array, spectrum: Array) -> Array:
-    """Periodic convolution of a real volume with the kernel whose half spectrum is given."""
-    return backend.irfftn(backend.rfftn(volume) * spectrum, volume.shape)
+    """Periodic convolution of a real volume with the kernel whose (real) half spectrum is given."""
+    product = backend.rfftn(volume)
+    multiply(product, spectrum, product)
+    return backend.irfftn(product, volume.shape)
+
+
+def multiply(values: Array, factor: Array, out: Array) -> None:
+    """`out` = values * factor, a real array, for spectra and for volumes; `out` may be `values`."""
+    if backend.is_device_array(values) or values.dtype.kind != "c":
+        backend.namespace(values).multiply(values, factor, out=out)
+        return
+    rows = factor.reshape(-1, factor.shape[-1])
+    reals = (spectrum.reshape(rows.shape).view(spectrum.real.dtype) for spectrum in (values, out))
+    _multiply(len(rows), *reals, rows)
+
+
+@jit_rows
+def _multiply(low: int, high: int, a: Any, out: Any, factor: Any) -> None:
+    for i in range(low, high):
+        for k in range(factor.shape[1]):
+            out[i, 2 * k] = a[i, 2 * k] * factor[i, k]
+            out[i, 2 * k + 1] = a[i, 2 * k + 1] * factor[i, k]
 
 
 def laplacian_symbol(shape: Shape, voxel_size_mm: Triple, xp: ModuleType | Any = np) -> Array:

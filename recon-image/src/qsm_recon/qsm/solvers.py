@@ -73,8 +73,9 @@ def conjugate_gradient(
         x, residual = xp.zeros_like(right_hand_side), right_hand_side.copy()
     else:
         x, residual = start.copy(), right_hand_side - apply(start)
+    del right_hand_side  # where the caller has no name for it either, this is its end
     square, slope = space.norms(residual)
-    direction, ratio = xp.zeros_like(right_hand_side), 0.0
+    direction, ratio = xp.zeros_like(residual), 0.0
     done = 0
     while done < iterations and square**0.5 > tolerance * norm:
         space.redirect(direction, residual, ratio)

@@ -26,7 +26,7 @@ class VectorSpace(Protocol):
         """Squares of the residual's norm: plain, and in the metric of the preconditioner."""
 
     def redirect(self, direction: Array, residual: Array, ratio: float) -> None:
-        """`direction` = preconditioned residual + ratio * `direction`."""
+        """`direction` = preconditioned residual + ratio * `direction`; its `norms` were asked last."""
 
     def advance(self, x: Array, residual: Array, direction: Array, image: Array, step: float) -> tuple[float, float]:
         """`x` += step * direction, `residual` -= step * image; then its `norms`. May use up `image`."""
@@ -37,6 +37,8 @@ class Volumes:
 
     def __init__(self, precondition: Callable[[Array], Array] | None = None) -> None:
         self.precondition = precondition
+        self._preconditioned: Array | None = None
+        """Of the residual whose norms were asked last: the next direction needs it too."""
 
     def inner(self, a: Array, b: Array) -> float:
         """Sum of products, accumulated in float64 by the array module's own sum."""
@@ -46,12 +48,15 @@ class Volumes:
     def norms(self, residual: Array) -> tuple[float, float]:
         """See `VectorSpace`."""
         square = self.inner(residual, residual)
-        return square, square if self.precondition is None else self.inner(residual, self.precondition(residual))
+        if self.precondition is None:
+            return square, square
+        self._preconditioned = self.precondition(residual)
+        return square, self.inner(residual, self._preconditioned)
 
     def redirect(self, direction: Array, residual: Array, ratio: float) -> None:
         """See `VectorSpace`."""
         direction *= direction.dtype.type(ratio)
-        direction += residual if self.precondition is None else self.precondition(residual)
+        direction += residual if self._preconditioned is None else self._preconditioned
 
     def advance(self, x: Array, residual: Array, direction: Array, image: Array, step: float) -> tuple[float, float]:
         """See `VectorSpace`."""

@@ -6,7 +6,15 @@ from scipy.ndimage import distance_transform_edt
 
 from qsm_recon.errors import InputError
 from qsm_recon.qsm import backend, kernels
-from qsm_recon.qsm.background import ALGORITHMS, PdfParams, VsharpParams, remove_background
+from qsm_recon.qsm.background import (
+    ALGORITHMS,
+    BackgroundParams,
+    LbvParams,
+    PdfParams,
+    ResharpParams,
+    VsharpParams,
+    remove_background,
+)
 from qsm_recon.qsm.scan import Geometry
 
 SHAPE = (48, 44, 40)
@@ -123,6 +131,20 @@ def test_vsharp_takes_a_harmonic_field_to_zero(mask: np.ndarray) -> None:
     assert rms(harmonic[mask]) > 1
 
 
+@pytest.mark.parametrize("params", [VsharpParams(smallest_radius_mm=4), ResharpParams()], ids=lambda p: p.method)
+@pytest.mark.parametrize("voxel", [(1.0, 1.0, 3.0), (2.0, 1.0, 1.5)])
+def test_mean_value_methods_take_harmonic_fields_to_zero_with_long_voxels_too(
+    params: BackgroundParams, voxel: tuple[float, float, float]
+) -> None:
+    shape = tuple(round(48 / h) for h in voxel)
+    x, y, z = np.meshgrid(*[(np.arange(n) - n // 2) * h / 20 for n, h in zip(shape, voxel, strict=True)], indexing="ij")
+    ball = x**2 + y**2 + z**2 <= 1
+    harmonic = (0.5 + x - 2 * z + x * y + x**2 - z**2 + y**3 - 3 * y * z**2).astype(np.float32)
+    local = remove_background(harmonic, ball, None, Geometry(voxel, GEOMETRY.b0_direction), params)
+    assert local.mask.any()
+    assert np.abs(local.local_field_ppm).max() < 5e-3
+
+
 def test_vsharp_keeps_the_field_of_an_inside_source(
     mask: np.ndarray, inside_field: np.ndarray, outside_field: np.ndarray
 ) -> None:
@@ -148,7 +170,7 @@ def test_vsharp_refuses_a_mask_thinner_than_its_ball() -> None:
     assert caught.value.reason == "MaskTooSmall"
 
 
-ALL = [PdfParams(coarse_iterations=5, iterations=2), VsharpParams()]
+ALL = [PdfParams(coarse_iterations=5, iterations=2), VsharpParams(), ResharpParams(), LbvParams()]
 
 
 def test_every_method_of_the_table_is_tested_here() -> None:
@@ -158,7 +180,7 @@ def test_every_method_of_the_table_is_tested_here() -> None:
 @pytest.mark.parametrize("params", ALL, ids=lambda p: p.method)
 class TestEveryMethod:
     def test_gives_float32_zero_outside_and_leaves_its_inputs_alone(
-        self, params: PdfParams | VsharpParams, mask: np.ndarray, outside_field: np.ndarray
+        self, params: BackgroundParams, mask: np.ndarray, outside_field: np.ndarray
     ) -> None:
         noise = np.where(mask, 0.002, np.inf).astype(np.float32)
         field = outside_field.astype(np.float64)
@@ -172,7 +194,7 @@ class TestEveryMethod:
             assert np.array_equal(now, before)
 
     def test_is_the_same_in_permuted_axes(
-        self, params: PdfParams | VsharpParams, mask: np.ndarray, outside_field: np.ndarray
+        self, params: BackgroundParams, mask: np.ndarray, outside_field: np.ndarray
     ) -> None:
         order = (1, 2, 0)
         b0 = GEOMETRY.b0_direction
@@ -185,16 +207,42 @@ class TestEveryMethod:
         assert np.abs(difference).max() < 1e-3 * np.abs(straight.local_field_ppm).max() + 1e-5
 
     def test_tells_progress_up_to_one_and_never_falls(
-        self, params: PdfParams | VsharpParams, mask: np.ndarray, outside_field: np.ndarray
+        self, params: BackgroundParams, mask: np.ndarray, outside_field: np.ndarray, inside_field: np.ndarray
     ) -> None:
         seen: list[float] = []
-        remove_background(outside_field, mask, None, GEOMETRY, params, seen.append)
+        remove_background(outside_field + inside_field, mask, None, GEOMETRY, params, seen.append)
         assert seen == sorted(seen)
         assert seen[-1] == 1.0
         assert len(seen) > 3
 
+    def test_progress_that_raises_cancels(
+        self, params: BackgroundParams, mask: np.ndarray, outside_field: np.ndarray
+    ) -> None:
+        class CancelledError(Exception):
+            pass
+
+        def cancel(_fraction: float, /) -> None:
+            raise CancelledError
+
+        with pytest.raises(CancelledError):
+            remove_background(outside_field, mask, None, GEOMETRY, params, cancel)
+
+    def test_gives_the_same_bits_for_any_number_of_threads(
+        self,
+        params: BackgroundParams,
+        mask: np.ndarray,
+        outside_field: np.ndarray,
+        inside_field: np.ndarray,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        found = []
+        for count in (1, 3):
+            monkeypatch.setattr(backend, "threads", lambda n=count: n)
+            found.append(remove_background(outside_field + inside_field, mask, None, GEOMETRY, params))
+        assert np.array_equal(found[0].local_field_ppm, found[1].local_field_ppm)
+
     def test_refuses_what_does_not_belong_together(
-        self, params: PdfParams | VsharpParams, mask: np.ndarray, outside_field: np.ndarray
+        self, params: BackgroundParams, mask: np.ndarray, outside_field: np.ndarray
     ) -> None:
         bad_field = outside_field.copy()
         bad_field[CENTRE] = np.nan
@@ -217,14 +265,3 @@ def test_uniform_weights_for_want_of_noise_are_said(mask: np.ndarray, outside_fi
     assert any(text.startswith("UniformWeights: ") for text in local.warnings)
     asked = remove_background(outside_field, mask, None, GEOMETRY, PdfParams(weighting="uniform", iterations=1))
     assert asked.warnings == ()
-
-
-def test_pdf_gives_the_same_bits_for_any_number_of_threads(
-    mask: np.ndarray, outside_field: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    params = PdfParams(coarse_iterations=5, iterations=2)
-    monkeypatch.setattr(backend, "threads", lambda: 1)
-    one = remove_background(outside_field, mask, None, GEOMETRY, params)
-    monkeypatch.setattr(backend, "threads", lambda: 3)
-    three = remove_background(outside_field, mask, None, GEOMETRY, params)
-    assert np.array_equal(one.local_field_ppm, three.local_field_ppm)

@@ -9,6 +9,7 @@ from qsm_recon.errors import InputError
 from qsm_recon.qsm import backend, kernels
 from qsm_recon.qsm.inversion import (
     ALGORITHMS,
+    FansiParams,
     InversionParams,
     MediParams,
     TikhonovParams,
@@ -57,10 +58,11 @@ ALL = [
     MediParams(smv_radius_mm=3, **SHORT),
     MediParams(smv_radius_mm=0, merit=True, **SHORT),
     TvAdmmParams(padding_mm=6),
+    FansiParams(padding_mm=6, iterations=20),
     TkdParams(),
     TikhonovParams(),
 ]
-ALL_IDS = ["medi", "medi-no-filter", "tv-admm", "tkd", "tikhonov"]
+ALL_IDS = ["medi", "medi-no-filter", "tv-admm", "fansi", "tkd", "tikhonov"]
 
 
 def nrmse(chi: np.ndarray, mask: np.ndarray) -> float:
@@ -79,11 +81,12 @@ def run(params: InversionParams, field: np.ndarray = FIELD) -> np.ndarray:
     [
         (PLAIN_MEDI, 0.12),
         (MediParams(smv_radius_mm=3, csf_weight=0), 0.40),
+        (FansiParams(), 0.2),
         (TkdParams(threshold=0.1), 0.35),
         (TikhonovParams(), 0.40),
         (TikhonovParams(penalty="gradient"), 0.35),
     ],
-    ids=["medi", "medi-smv", "tkd", "tikhonov", "tikhonov-gradient"],
+    ids=["medi", "medi-smv", "fansi", "tkd", "tikhonov", "tikhonov-gradient"],
 )
 def test_recovers_a_smooth_susceptibility_without_noise(params: InversionParams, bound: float) -> None:
     result = invert(FIELD, MASK, GEOMETRY, params, noise_ppm=NOISE, magnitude=MAGNITUDE)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from qsm_recon.qsm import backend
+from qsm_recon.qsm import backend, kernels
 from qsm_recon.qsm.inversion import passes
 
 SHAPE = (6, 5, 8)
@@ -19,7 +19,7 @@ SMOOTH = RNG.random((3, *SHAPE)) > 0.3
 def multiplied() -> np.ndarray:
     spectrum = backend.rfftn(X)
     out = np.empty_like(spectrum)
-    passes.multiply(spectrum, spectrum.real.copy(), out)
+    kernels.multiply(spectrum, spectrum.real.copy(), out)
     return out
 
 
@@ -38,8 +38,9 @@ def multiplied_and_added() -> np.ndarray:
         lambda: passes.l1_norm(X, SMOOTH, VOXEL, 1e-6),
         lambda: passes.phase_misfit(PHASE, MEASURED, WEIGHTS),
         lambda: passes.phase_force(PHASE, MEASURED, WEIGHTS),
+        lambda: passes.change(PHASE, MEASURED),
     ],
-    ids=["multiply", "multiply_add", "l1_weights", "l1_norm", "phase_misfit", "phase_force"],
+    ids=["multiply", "multiply_add", "l1_weights", "l1_norm", "phase_misfit", "phase_force", "change"],
 )
 def test_compiled_equals_array_form(compute: Callable[[], np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = compute()
@@ -55,3 +56,10 @@ def test_l1_weights_are_where_the_gradient_is_not_steep_and_not_an_edge() -> Non
     assert np.allclose(weights[2, ..., :-1], 0.5)
     assert np.allclose(weights[:2], 1000, rtol=1e-4)
     assert not passes.l1_weights(ramp, np.zeros((3, *SHAPE), dtype=bool), (1.0, 1.0, 0.5), 1e-6).any()
+
+
+def test_change_is_relative_and_nothing_is_no_change() -> None:
+    assert passes.change(X, X / 2) == pytest.approx(0.5)
+    zero = np.zeros_like(X)
+    assert passes.change(zero, zero) == 0
+    assert passes.change(zero, X) == np.inf

@@ -62,6 +62,14 @@ def test_fit_data_host_is_array(monkeypatch: pytest.MonkeyPatch, rad_per_ppm: fl
     np.testing.assert_allclose(dual, array_dual, atol=2e-5)
 
 
+def test_sine_and_cosine_of_any_angle() -> None:
+    angles = np.linspace(-20, 20, 4001, dtype=np.float32)
+    found = np.array([tv_steps._sine_cosine(angle) for angle in angles])
+    exact = np.stack([np.sin(angles.astype(np.float64)), np.cos(angles.astype(np.float64))], axis=1)
+    np.testing.assert_allclose(found[np.abs(angles) < np.pi], exact[np.abs(angles) < np.pi], atol=5e-7)
+    np.testing.assert_allclose(found, exact, atol=3e-6)
+
+
 def test_combine_host_is_array_and_solves_its_equation(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = kernels.dipole_kernel(SHAPE, VOXEL, GEOMETRY.b0_direction)
     symbols = tuple(

@@ -4,6 +4,7 @@ import scipy.ndimage
 from pydantic import TypeAdapter, ValidationError
 
 from qsm_recon.errors import InputError
+from qsm_recon.qsm import backend
 from qsm_recon.qsm.masking import ALGORITHMS, BetParams, MaskingParams, make_mask
 from qsm_recon.qsm.masking.brain_mask import finish
 from qsm_recon.qsm.scan import FieldFit, Geometry, MultiEchoScan
@@ -55,6 +56,14 @@ def test_same_input_same_mask_and_gain_does_not_matter(head, found):
     again = make_mask(louder, head.fit, BetParams())
     np.testing.assert_array_equal(again.mask, found.mask)
     assert again.quality == found.quality
+
+
+def test_cores_do_not_matter(head, found, monkeypatch):
+    for cores in (1, 3):
+        monkeypatch.setattr(backend, "threads", lambda n=cores: n)
+        again = make_mask(head.scan, head.fit, BetParams())
+        assert np.array_equal(again.mask, found.mask)
+        assert again.quality == found.quality
 
 
 def test_axes_may_change_places(head, found):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from qsm_recon.qsm.masking.surface import enclosed_volume, enclosed_voxels, icosphere
+from qsm_recon.qsm.masking.surface import enclosed_volume, enclosed_voxels, icosphere, split
 
 
 def test_icosphere_is_a_closed_sphere_seen_from_outside():
@@ -15,6 +15,16 @@ def test_icosphere_is_a_closed_sphere_seen_from_outside():
     assert len(np.unique(edges, axis=0)) == len(edges)
     # Every edge is met once in each direction.
     assert {(b, a) for a, b in edges.tolist()} == {(a, b) for a, b in edges.tolist()}
+
+
+def test_split_surface_is_the_same_surface_with_the_finer_icosphere_s_vertices():
+    vertices, triangles, _ = icosphere(2)
+    moved = vertices * [30.0, 40.0, 35.0] + [5.0, 0.0, -3.0]
+    finer = split(moved, triangles)
+    assert enclosed_volume(finer, icosphere(3)[1]) == pytest.approx(enclosed_volume(moved, triangles), rel=1e-12)
+    directions = split(vertices, triangles)
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    np.testing.assert_allclose(directions, icosphere(3)[0], atol=0.02)
 
 
 def test_enclosed_voxels_are_those_inside():

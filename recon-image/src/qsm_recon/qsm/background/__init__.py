@@ -7,8 +7,10 @@ import numpy as np
 from pydantic import Field
 
 from qsm_recon.qsm import backend
+from qsm_recon.qsm.background.lbv import LbvParams, lbv
 from qsm_recon.qsm.background.pdf import PdfParams, pdf
 from qsm_recon.qsm.background.problem import BackgroundProblem, BackgroundResult
+from qsm_recon.qsm.background.resharp import ResharpParams, resharp
 from qsm_recon.qsm.background.vsharp import VsharpParams, vsharp
 from qsm_recon.qsm.grid import check_finite, check_noise, check_volumes, mask_box
 from qsm_recon.qsm.progress import Progress, silent
@@ -16,9 +18,14 @@ from qsm_recon.qsm.scan import Geometry, LocalField
 
 Array = Any
 
-BackgroundParams = Annotated[PdfParams | VsharpParams, Field(discriminator="method")]
+BackgroundParams = Annotated[PdfParams | VsharpParams | ResharpParams | LbvParams, Field(discriminator="method")]
 
-ALGORITHMS: dict[str, Callable[..., BackgroundResult]] = {"pdf": pdf, "vsharp": vsharp}
+ALGORITHMS: dict[str, Callable[..., BackgroundResult]] = {
+    "pdf": pdf,
+    "vsharp": vsharp,
+    "resharp": resharp,
+    "lbv": lbv,
+}
 """Every method by name; each takes (BackgroundProblem, its parameters, progress)."""
 
 
@@ -27,7 +34,7 @@ def remove_background(
     mask: Array,
     noise_ppm: Array | None,
     geometry: Geometry,
-    params: PdfParams | VsharpParams,
+    params: PdfParams | VsharpParams | ResharpParams | LbvParams,
     progress: Progress = silent,
 ) -> LocalField:
     """Local field of the sources inside the mask.
@@ -41,7 +48,7 @@ def remove_background(
     noise_ppm : (x, y, z) float array or None
         Standard deviation of the field, +inf without signal; None weighs all voxels alike and says so.
     geometry : Geometry
-    params : PdfParams or VsharpParams
+    params : the method's parameters
     progress : callable
 
     Returns
@@ -52,7 +59,8 @@ def remove_background(
     Raises
     ------
     InputError
-        `ShapeMismatch`, `EmptyMask`, `NotFinite` (field), `NoSignal` (no voxel of the mask has a usable noise).
+        `ShapeMismatch`, `EmptyMask`, `NotFinite` (field), `NoSignal` (no voxel of the mask has a usable noise);
+        `MaskTooSmall` by method.
     """
     check_volumes(mask, field_ppm=field_ppm, noise_ppm=noise_ppm)
     check_finite("field_ppm", field_ppm, mask)
@@ -76,4 +84,12 @@ def remove_background(
     )
 
 
-__all__ = ["ALGORITHMS", "BackgroundParams", "PdfParams", "VsharpParams", "remove_background"]
+__all__ = [
+    "ALGORITHMS",
+    "BackgroundParams",
+    "LbvParams",
+    "PdfParams",
+    "ResharpParams",
+    "VsharpParams",
+    "remove_background",
+]

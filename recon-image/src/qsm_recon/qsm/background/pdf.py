@@ -13,8 +13,10 @@ from pydantic import Field
 
 from qsm_recon.qsm import kernels
 from qsm_recon.qsm.background.problem import BackgroundMethodParams, BackgroundProblem, BackgroundResult
+from qsm_recon.qsm.blocks import Factors, block_mean
+from qsm_recon.qsm.least_squares import least_squares
 from qsm_recon.qsm.progress import Progress, silent
-from qsm_recon.qsm.solvers import conjugate_gradient, portion
+from qsm_recon.qsm.solvers import portion
 
 Array = Any
 
@@ -61,16 +63,17 @@ def pdf(problem: BackgroundProblem, params: PdfParams, progress: Progress = sile
     weights, warnings = _data_weights(problem, params.weighting)
     dipole = problem.dipole()
     fine = _Level(problem.field_ppm, weights, ~problem.mask, dipole)
-    factors = tuple(2 if h < params.coarse_below_mm else 1 for h in problem.voxel_size_mm)
+    fx, fy, fz = (2 if h < params.coarse_below_mm else 1 for h in problem.voxel_size_mm)
+    factors = fx, fy, fz
     start = None
     if params.coarse_iterations:
         coarse = _coarse_level(problem, weights, factors)
-        sources = _project(coarse, params.coarse_iterations, params.tolerance, None, portion(progress, 0, 0.5))
+        sources, _ = _project(coarse, params.coarse_iterations, params.tolerance, None, portion(progress, 0, 0.5))
         for axis, factor in enumerate(factors):
             sources = sources.repeat(factor, axis=axis)
         start = sources * fine.outside
-    sources = _project(fine, params.iterations, params.tolerance, start, portion(progress, 0.5, 1))
-    local = (problem.field_ppm - kernels.convolve(sources, dipole)) * problem.mask
+    _, left = _project(fine, params.iterations, params.tolerance, start, portion(progress, 0.5, 1))
+    local = left * problem.mask
     progress(1.0)
     return BackgroundResult(local, problem.mask, warnings)
 
@@ -95,40 +98,39 @@ def _data_weights(problem: BackgroundProblem, weighting: str) -> tuple[Array, tu
     return weights, ()
 
 
-def _coarse_level(problem: BackgroundProblem, weights: Array, factors: tuple[int, ...]) -> _Level:
+def _coarse_level(problem: BackgroundProblem, weights: Array, factors: Factors) -> _Level:
     """The same projection on blocks: data where a block is all mask, sources where it is all outside."""
-    mean_mask = _block_mean(problem.mask.astype(weights.dtype), factors)
-    mean_weights = _block_mean(weights, factors)
+    mean_mask = block_mean(problem.mask, factors)
+    mean_weights = block_mean(weights, factors)
     data = (mean_mask == 1) & (mean_weights > 0)
     xp = problem.xp
-    field = _block_mean(weights * problem.field_ppm, factors) / xp.where(data, mean_weights, 1)
+    field = block_mean(weights * problem.field_ppm, factors) / xp.where(data, mean_weights, 1)
     nx, ny, nz = mean_mask.shape
     hx, hy, hz = (h * f for h, f in zip(problem.voxel_size_mm, factors, strict=True))
     dipole = kernels.dipole_kernel((nx, ny, nz), (hx, hy, hz), problem.b0_direction, xp)
     return _Level(field * data, mean_weights * data, mean_mask == 0, dipole)
 
 
-def _block_mean(volume: Array, factors: tuple[int, ...]) -> Array:
-    nx, ny, nz = (n // f for n, f in zip(volume.shape, factors, strict=True))
-    fx, fy, fz = factors
-    return volume.reshape(nx, fx, ny, fy, nz, fz).mean(axis=(1, 3, 5))
+def _project(
+    level: _Level, iterations: int, tolerance: float, start: Array | None, progress: Progress
+) -> tuple[Array, Array]:
+    """Sources outside the mask that explain the field best, and what of the field they leave."""
 
-
-def _project(level: _Level, iterations: int, tolerance: float, start: Array | None, progress: Progress) -> Array:
-    """Sources outside the mask that explain the field best, by CG on the normal equations."""
+    def forward(sources: Array) -> Array:
+        return kernels.convolve(sources, level.dipole)
 
     def adjoint(data: Array) -> Array:
-        return kernels.convolve(data, level.dipole) * level.outside
+        sources = kernels.convolve(data, level.dipole)
+        sources *= level.outside
+        return sources
 
-    def normal(sources: Array) -> Array:
-        return adjoint(kernels.convolve(sources, level.dipole) * level.weights)
-
-    solution = conjugate_gradient(
-        normal,
-        adjoint(level.weights * level.field_ppm),
+    return least_squares(
+        forward,
+        adjoint,
+        level.field_ppm,
+        level.weights,
         iterations=iterations,
         tolerance=tolerance,
         start=start,
         progress=progress,
     )
-    return solution.x

@@ -59,7 +59,7 @@ def vsharp(problem: BackgroundProblem, params: VsharpParams, progress: Progress 
     for i, radius in enumerate(radii):
         if not kernels.ball_fits(problem.shape, problem.voxel_size_mm, radius):
             continue  # wider than the grid, so wider than the mask
-        ball = kernels.sphere_kernel(problem.shape, problem.voxel_size_mm, radius, xp)
+        ball = kernels.harmonic_mean_kernel(problem.shape, problem.voxel_size_mm, radius, xp)
         inside = problem.mask & (backend.irfftn(ball * mask_spectrum, problem.shape) > INSIDE)
         if largest_kernel is None and bool(inside.any()):
             largest_kernel = 1 - ball

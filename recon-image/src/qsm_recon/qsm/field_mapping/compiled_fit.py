@@ -10,6 +10,8 @@ from qsm_recon.qsm.field_mapping.echoes import EchoPlan
 from qsm_recon.qsm.field_mapping.settings import FitSettings
 
 TWO_PI = 2 * math.pi
+TO_WHOLE = 1.5 * 2**52
+"""Added and taken off again it rounds to a whole number, as vector code on every processor (`floor` is not)."""
 SINGLE_ECHO = 1e-12
 """Spread of time over the weighted echoes, as a fraction of their energy, below which there is no slope."""
 
@@ -63,13 +65,36 @@ def _misfit(phase: Any, weight: Any, times: Any, groups: Any, slope: Any, offset
 
 
 @compiling.jit
-def _start_even(re: Any, im: Any, weight: Any, groups: Any, slope: Any) -> tuple[float, float]:
-    """Offsets that fit best to `slope`, times being 0, 1, 2 ..."""
+def _cosine_sine(angle: float) -> Any:
+    """Both to 1e-11 by polynomials of the half angle: a phase in float32 is not known to 1e-7; and loops vectorise."""
+    turns = angle * (1 / TWO_PI) + TO_WHOLE - TO_WHOLE
+    half = 0.5 * (angle - TWO_PI * turns)
+    q = half * half
+    odd = 1 - q * (1 / 156) * (1 - q * (1 / 210))
+    odd = 1 - q * (1 / 42) * (1 - q * (1 / 72) * (1 - q * (1 / 110) * odd))
+    sine = half * (1 - q * (1 / 6) * (1 - q * (1 / 20) * odd))
+    even = 1 - q * (1 / 132) * (1 - q * (1 / 182) * (1 - q * (1 / 240)))
+    even = 1 - q * (1 / 30) * (1 - q * (1 / 56) * (1 - q * (1 / 90) * even))
+    cosine = 1 - q * (1 / 2) * (1 - q * (1 / 12) * even)
+    return 1 - 2 * sine * sine, 2 * sine * cosine
+
+
+@compiling.jit
+def _direction(re: float, im: float) -> tuple[float, float]:
+    """Cosine and sine of the angle of a complex number; of 0 those of the angle 0."""
+    size = math.sqrt(re * re + im * im)
+    return (re / size, im / size) if size > 0 else (1.0, 0.0)
+
+
+@compiling.jit
+def _start_even(
+    re: Any, im: Any, size: Any, groups: Any, step_c: float, step_s: float
+) -> tuple[float, float, float, float]:
+    """Complex numbers whose angles are the offsets that fit best to a slope (its cosine and sine), times 0, 1, 2 ..."""
     re0 = im0 = re1 = im1 = 0.0
     c, s = 1.0, 0.0
-    step_c, step_s = math.cos(slope), math.sin(slope)
     for j in range(re.size):
-        m = math.sqrt(weight[j])
+        m = size[j]
         a, b = m * (re[j] * c + im[j] * s), m * (im[j] * c - re[j] * s)
         if groups[j] == 0:
             re0 += a
@@ -78,7 +103,7 @@ def _start_even(re: Any, im: Any, weight: Any, groups: Any, slope: Any) -> tuple
             re1 += a
             im1 += b
         c, s = c * step_c - s * step_s, s * step_c + c * step_s
-    return math.atan2(im0, re0), math.atan2(im1, re1)
+    return re0, im0, re1, im1
 
 
 @compiling.jit
@@ -99,20 +124,27 @@ def _start_uneven(
 
 
 @compiling.jit
+def _turn_even(
+    re: Any, im: Any, groups: Any, c0: float, s0: float, c1: float, s1: float, step_c: float, step_s: float
+) -> None:
+    """`_turn` for times 0, 1, 2 ..., given the cosines and sines."""
+    for j in range(re.size):
+        c, s = (c0, s0) if groups[j] == 0 else (c1, s1)
+        c0, s0 = c0 * step_c - s0 * step_s, s0 * step_c + c0 * step_s
+        c1, s1 = c1 * step_c - s1 * step_s, s1 * step_c + c1 * step_s
+        re[j], im[j] = re[j] * c + im[j] * s, im[j] * c - re[j] * s
+
+
+@compiling.jit
 def _turn(re: Any, im: Any, times: Any, groups: Any, even: Any, by0: Any, by1: Any, slope: Any) -> None:
     """Multiply echo j by exp(-i (offset of its group + slope * t_j)), in place."""
     if even:
         c0, s0 = math.cos(by0), math.sin(by0)
-        c1, s1 = math.cos(by1), math.sin(by1)
-        step_c, step_s = math.cos(slope), math.sin(slope)
+        c1, s1 = (1.0, 0.0) if by1 == 0 else (math.cos(by1), math.sin(by1))
+        _turn_even(re, im, groups, c0, s0, c1, s1, math.cos(slope), math.sin(slope))
+        return
     for j in range(re.size):
-        if even:
-            c, s = (c0, s0) if groups[j] == 0 else (c1, s1)
-            c0, s0 = c0 * step_c - s0 * step_s, s0 * step_c + c0 * step_s
-            c1, s1 = c1 * step_c - s1 * step_s, s1 * step_c + c1 * step_s
-        else:
-            angle = (by0 if groups[j] == 0 else by1) + slope * times[j]
-            c, s = math.cos(angle), math.sin(angle)
+        c, s = _cosine_sine((by0 if groups[j] == 0 else by1) + slope * times[j])
         re[j], im[j] = re[j] * c + im[j] * s, im[j] * c - re[j] * s
 
 
@@ -136,24 +168,24 @@ def _moments(weight: Any, times: Any, groups: Any) -> tuple[float, float, float,
 
 
 @compiling.jit
-def _lag_phase(re: Any, im: Any, pairs: Any) -> float:
-    """Angle of the sum of conj(S_a) S_b over the pairs of echoes one spacing apart."""
+def _lag(re: Any, im: Any, pairs: Any) -> tuple[float, float]:
+    """Sum of conj(S_a) S_b over the pairs of echoes one spacing apart: its angle is the slope."""
     lag_re = lag_im = 0.0
     for k in range(pairs.shape[0]):
         a, b = pairs[k, 0], pairs[k, 1]
         lag_re += re[a] * re[b] + im[a] * im[b]
         lag_im += re[a] * im[b] - im[a] * re[b]
-    return math.atan2(lag_im, lag_re)
+    return lag_re, lag_im
 
 
 @compiling.jit
 def _pull(
-    re: Any, im: Any, weight: Any, times: Any, groups: Any, t0: float, t1: float, linear: Any
+    re: Any, im: Any, size: Any, weight: Any, times: Any, groups: Any, t0: float, t1: float, linear: Any
 ) -> tuple[float, float, float]:
     """Weighted misfit of phase: summed in each group, and its first moment in time."""
     r0 = r1 = moment = 0.0
     for j in range(times.size):
-        r = weight[j] * math.atan2(im[j], re[j]) if linear else math.sqrt(weight[j]) * im[j]
+        r = weight[j] * math.atan2(im[j], re[j]) if linear else size[j] * im[j]
         if groups[j] == 0:
             r0 += r
             moment += r * (times[j] - t0)
@@ -166,6 +198,7 @@ def _pull(
 @compiling.jit
 def _fit_voxel(
     phase: Any,
+    size: Any,
     weight: Any,
     re: Any,
     im: Any,
@@ -184,20 +217,29 @@ def _fit_voxel(
     if precision <= SINGLE_ECHO * (w0 + w1):
         return 0.0, 0.0, 0.0
     for j in range(times.size):
-        m = math.sqrt(weight[j])
-        re[j] = m * math.cos(phase[j])
-        im[j] = m * math.sin(phase[j])
-    slope = _lag_phase(re, im, pairs) if np.isnan(start) else start
+        cosine, sine = _cosine_sine(phase[j])
+        re[j] = size[j] * cosine
+        im[j] = size[j] * sine
+    slope, step_c, step_s = start, 1.0, 0.0
+    if np.isnan(start):
+        lag_re, lag_im = _lag(re, im, pairs)
+        slope = math.atan2(lag_im, lag_re)
+        step_c, step_s = _direction(lag_re, lag_im)
+    elif even:
+        step_c, step_s = math.cos(slope), math.sin(slope)
+
+    # from here re, im hold S_j exp(-i line_j): the misfit's angle, turned along with every step
     if even:
-        offset0, offset1 = _start_even(re, im, weight, groups, slope)
+        re0, im0, re1, im1 = _start_even(re, im, size, groups, step_c, step_s)
+        c0, s0 = _direction(re0, im0)
+        c1, s1 = _direction(re1, im1)
+        _turn_even(re, im, groups, c0, s0, c1, s1, step_c, step_s)
     else:
         gain = alias_gain if np.isnan(start) else np.inf
         slope, offset0, offset1 = _start_uneven(phase, weight, times, groups, pairs, order, slope, gain)
-
-    # from here re, im hold S_j exp(-i line_j): the misfit's angle, turned along with every step
-    _turn(re, im, times, groups, even, offset0, offset1, slope)
+        _turn(re, im, times, groups, even, offset0, offset1, slope)
     for _ in range(steps):
-        r0, r1, moment = _pull(re, im, weight, times, groups, t0, t1, linear)
+        r0, r1, moment = _pull(re, im, size, weight, times, groups, t0, t1, linear)
         step = moment / precision
         slope += step
         by0 = r0 / w0 - step * t0 if w0 > 0 else 0.0
@@ -205,7 +247,7 @@ def _fit_voxel(
         _turn(re, im, times, groups, even, by0, by1, step)
     misfit = 0.0
     for j in range(times.size):
-        misfit += (math.sqrt(weight[j]) - re[j]) ** 2 + im[j] ** 2
+        misfit += (size[j] - re[j]) ** 2 + im[j] ** 2
     return slope, precision, misfit
 
 
@@ -234,15 +276,16 @@ def _fit_row(
     parameters = 2
     for j in range(echoes):
         parameters = max(parameters, groups[j] + 2)
-    phase, weight, re, im = np.empty(echoes), np.empty(echoes), np.empty(echoes), np.empty(echoes)
+    phase, size, weight = np.empty(echoes), np.empty(echoes), np.empty(echoes)
+    re, im = np.empty(echoes), np.empty(echoes)
     for z in range(magnitude.shape[3]):
         energy = 0.0
         used = 0
         for j in range(echoes):
-            m = float(magnitude[j, x, y, z])
-            weight[j] = m * m
+            size[j] = magnitude[j, x, y, z]
+            weight[j] = size[j] * size[j]
             energy += weight[j]
-            used += m > 0
+            used += size[j] > 0
         slope_out[x, y, z] = 0.0
         noise_out[x, y, z] = np.inf
         residual_out[x, y, z] = 0.0
@@ -253,7 +296,7 @@ def _fit_row(
             phase[j] = phase_rad[j, x, y, z] - (odd_phase if j % 2 == 1 else 0.0)
         begin = float(start[x, y, z]) if start.size > 0 else np.nan
         slope, precision, misfit = _fit_voxel(
-            phase, weight, re, im, times, groups, pairs, order, even, begin, alias_gain, steps, linear
+            phase, size, weight, re, im, times, groups, pairs, order, even, begin, alias_gain, steps, linear
         )
         if precision > 0:
             slope_out[x, y, z] = _wrap(slope) if start.size == 0 else slope

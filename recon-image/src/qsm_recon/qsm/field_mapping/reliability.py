@@ -6,9 +6,11 @@ more than its noise says, and a few such voxels spoil a whole map. The fit's own
 
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from qsm_recon.qsm import backend
+from qsm_recon.qsm.compiling import in_runs
 from qsm_recon.qsm.parameters import Params
 from qsm_recon.qsm.scan import FieldFit
 
@@ -49,10 +51,31 @@ def reliable_noise(fit: FieldFit, mask: Array, misfit_limit: float, power: float
     (x, y, z) float32, rad: noise * max(1, residual / (limit * median))^power. Unchanged where there is no residual
     (two of them); being relative to its own median, the residual needs no exact knowledge of the image noise.
     """
+    limit = residual_limit(fit, mask, misfit_limit)
+    if limit is None:
+        return fit.noise_rad
+    noise, residual = fit.noise_rad.reshape(-1), fit.residual.reshape(-1)
+    raised = backend.namespace(noise).empty(noise.shape, dtype=np.float32)
+
+    def fill(run: slice) -> None:
+        raised[run] = raised_noise(noise[run], residual[run], limit, power)
+
+    in_runs(raised, raised.size, fill)
+    return raised.reshape(fit.noise_rad.shape)
+
+
+def residual_limit(fit: FieldFit, mask: Array, misfit_limit: float) -> float | None:
+    """Residual from which on noise grows: `misfit_limit` medians over `mask`; None where there is none."""
     xp = backend.namespace(fit.noise_rad)
     inside = fit.residual[mask & xp.isfinite(fit.noise_rad)]
     median = float(xp.median(inside)) if inside.size else 0.0
-    if misfit_limit == 0 or median == 0:
-        return fit.noise_rad
-    excess = xp.maximum(fit.residual / xp.float32(misfit_limit * median), xp.float32(1))
-    return (fit.noise_rad * excess ** xp.float32(power)).astype(xp.float32)
+    return None if misfit_limit == 0 or median == 0 else misfit_limit * median
+
+
+def raised_noise(noise: Array, residual: Array, limit: float | None, power: float = 2.0) -> Array:
+    """Values of `noise` with the growth that `residual` asks for, float32; any shape."""
+    if limit is None:
+        return noise
+    xp = backend.namespace(noise)
+    excess = xp.maximum(residual / xp.float32(limit), xp.float32(1))
+    return (noise * excess ** xp.float32(power)).astype(xp.float32)

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm import backend, kernels
+from qsm_recon.qsm.compiling import in_runs
 from qsm_recon.qsm.field_mapping.echoes import plan_echoes
-from qsm_recon.qsm.field_mapping.reliability import reliable_noise
+from qsm_recon.qsm.field_mapping.reliability import raised_noise, residual_limit
 from qsm_recon.qsm.grid import mask_box
 from qsm_recon.qsm.scan import FieldFit, MultiEchoScan
 
@@ -59,74 +60,114 @@ def fit_with_smooth_offset(
         return replace(fit, warnings=(*fit.warnings, text))
     xp = backend.namespace(mask)
     inside = mask & xp.isfinite(fit.noise_rad)
-    times = [np.float32(te / fit.echo_spacing_s) for te in scan.echo_times_s]
-    magnitude = [echo[inside] for echo in scan.magnitude]
-    phase = [echo[inside].astype(xp.float32) for echo in scan.phase_rad]
-    slope = fit.phase_slope_rad[inside].astype(xp.float32)
+    voxels = _Voxels(scan, fit, xp.flatnonzero(inside))
+    vectors = voxels.offset_vectors(residual_limit(fit, mask, misfit_limit))
+    offset = _smooth_angle(vectors, inside, scan.geometry.voxel_size_mm, smoothing_mm)
+    del vectors
+    slope, noise, residual = voxels.line_through(offset)
+    return replace(fit, phase_slope_rad=slope, noise_rad=noise, residual=residual)
 
-    phasor: Any = 0
-    for m, p, t in zip(magnitude, phase, times, strict=True):
-        phasor = phasor + m * m * xp.exp(np.complex64(1j) * (p - slope * t))
-    weight = 1 / reliable_noise(fit, mask, misfit_limit)[inside] ** 2
-    offset = _smooth_angle(phasor, weight, inside, scan.geometry.voxel_size_mm, smoothing_mm)
 
-    precision, moment = xp.zeros_like(slope), xp.zeros_like(slope)
-    for m, p, t in zip(magnitude, phase, times, strict=True):
-        energy = m * m
-        precision += energy * t * t
-        moment += energy * t * _wrap(xp, p - offset - slope * t)
-    safe = xp.where(precision > 0, precision, np.float32(1))
-    slope = slope + moment / safe
-    misfit = xp.zeros_like(slope)
-    for m, p, t in zip(magnitude, phase, times, strict=True):
-        misfit += 4 * m * m * xp.sin(np.float32(0.5) * (p - offset - slope * t)) ** 2
-    residual = xp.sqrt(misfit / np.float32(len(times) - 1)) / np.float32(fit.noise_sd)
-    return replace(
-        fit,
-        phase_slope_rad=_with(fit.phase_slope_rad, inside, slope),
-        noise_rad=_with(fit.noise_rad, inside, np.float32(fit.noise_sd) / xp.sqrt(safe)),
-        residual=_with(fit.residual, inside, residual),
-    )
+class _Voxels:
+    """The voxels to fit, gone through in runs: no echo is copied whole."""
+
+    def __init__(self, scan: MultiEchoScan, fit: FieldFit, at: Array) -> None:
+        self.at = at
+        """Flat indices into the volume."""
+        self.fit = fit
+        self.echoes = [
+            (m.reshape(-1), p.reshape(-1), np.float32(te / fit.echo_spacing_s))
+            for m, p, te in zip(scan.magnitude, scan.phase_rad, scan.echo_times_s, strict=True)
+        ]
+        """Magnitude, phase and time in echo spacings."""
+        self.slope = fit.phase_slope_rad.reshape(-1)[at].astype(np.float32)
+
+    def offset_vectors(self, limit: float | None) -> Array:
+        """(2, voxels) float32: cosine and sine of each voxel's own offset, longer where it is better known."""
+        xp = backend.namespace(self.at)
+        noise, residual = self.fit.noise_rad.reshape(-1), self.fit.residual.reshape(-1)
+        vectors = xp.empty((2, self.at.size), dtype=xp.float32)
+
+        def fill(run: slice) -> None:
+            here, slope = self.at[run], self.slope[run]
+            cosine, sine = xp.zeros_like(slope), xp.zeros_like(slope)
+            for magnitude, phase, t in self.echoes:
+                energy, angle = magnitude[here] ** 2, phase[here] - slope * t
+                cosine += energy * xp.cos(angle)
+                sine += energy * xp.sin(angle)
+            size = xp.hypot(cosine, sine)
+            weight = 1 / raised_noise(noise[here], residual[here], limit) ** 2
+            weight /= xp.where(size > 0, size, np.float32(1))
+            vectors[0, run], vectors[1, run] = cosine * weight, sine * weight
+
+        in_runs(self.at, self.at.size, fill)
+        return vectors
+
+    def line_through(self, offset: Array) -> tuple[Array, Array, Array]:
+        """Volumes of slope, its noise and the residual: those of the fit, with these voxels' lines through `offset`."""
+        xp = backend.namespace(self.at)
+        sd = np.float32(self.fit.noise_sd)
+        given = self.fit.phase_slope_rad, self.fit.noise_rad, self.fit.residual
+        volumes = [volume.astype(np.float32).reshape(-1) for volume in given]
+
+        def fill(run: slice) -> None:
+            here, slope, start = self.at[run], self.slope[run], offset[run]
+            echoes = [(magnitude[here] ** 2, phase[here] - start, t) for magnitude, phase, t in self.echoes]
+            precision, moment, misfit = (xp.zeros_like(slope) for _ in range(3))
+            for energy, angle, t in echoes:
+                precision += energy * t * t
+                moment += energy * t * _wrap(xp, angle - slope * t)
+            precision = xp.where(precision > 0, precision, np.float32(1))
+            slope = slope + moment / precision
+            for energy, angle, t in echoes:
+                misfit += 4 * energy * xp.sin(np.float32(0.5) * (angle - slope * t)) ** 2
+            values = slope, sd / xp.sqrt(precision), xp.sqrt(misfit / np.float32(len(echoes) - 1)) / sd
+            for volume, value in zip(volumes, values, strict=True):
+                volume[here] = value
+
+        in_runs(self.at, self.at.size, fill)
+        slope, noise, residual = (volume.reshape(self.fit.noise_rad.shape) for volume in volumes)
+        return slope, noise, residual
 
 
 def _wrap(xp: Any, angle: Array) -> Array:
     return angle - np.float32(2 * np.pi) * xp.round(angle * np.float32(0.5 / np.pi))
 
 
-def _with(volume: Array, where: Array, values: Array) -> Array:
-    changed = volume.copy()
-    changed[where] = values
-    return changed
-
-
-def _smooth_angle(
-    phasor: Array, weight: Array, inside: Array, voxel_size_mm: tuple[float, float, float], sigma_mm: float
-) -> Array:
-    """Angle of `phasor` (values at the voxels of `inside`) averaged with a Gaussian, same voxels."""
-    xp = backend.namespace(phasor)
+def _smooth_angle(vectors: Array, inside: Array, voxel_size_mm: tuple[float, float, float], sigma_mm: float) -> Array:
+    """Angle of `vectors` (cosines and sines at the voxels of `inside`) averaged with a Gaussian, same voxels."""
+    xp = backend.namespace(vectors)
     box = mask_box(inside, voxel_size_mm, 2 * sigma_mm)
-    where = box.take(inside)
-    shape = tuple(int(n) for n in where.shape)
-    gaussian = xp.asarray(
-        np.exp(
-            -2 * (np.pi * sigma_mm) ** 2 * sum(k**2 for k in kernels.frequencies_per_mm(_three(shape), voxel_size_mm))
-        ).astype(np.float32)
-    )
-    size = xp.abs(phasor)
-    unit = phasor / xp.where(size > 0, size, np.float32(1)) * weight
-    unit = unit / weight.mean(dtype=xp.float64).astype(weight.dtype)
-    total = xp.zeros(weight.shape, dtype=xp.float32)
+    at = xp.flatnonzero(box.take(inside))
+    gaussian = _gaussian(box.shape, voxel_size_mm, sigma_mm, xp)
+    vectors /= xp.hypot(*vectors).mean(dtype=xp.float64).astype(xp.float32)  # no sum of weights grows beyond float32
+    total = xp.zeros(at.size, dtype=xp.float32)
+    volumes = [xp.zeros(box.shape, dtype=xp.float32) for _ in range(2)]
+
+    def turn_back(run: slice) -> None:
+        """What is left of the angle after `total`, into the volumes."""
+        c, s = xp.cos(total[run]), xp.sin(total[run])
+        cosine, sine = vectors[0, run], vectors[1, run]
+        volumes[0].reshape(-1)[at[run]] = cosine * c + sine * s
+        volumes[1].reshape(-1)[at[run]] = sine * c - cosine * s
+
+    def add_angle(run: slice) -> None:
+        cosine, sine = (volume.reshape(-1)[at[run]] for volume in smooth)
+        total[run] += xp.arctan2(sine, cosine)
+
     for _ in range(PASSES):
-        turned = unit * xp.exp(np.complex64(-1j) * total)
-        parts = []
-        for values in (turned.real, turned.imag):
-            volume = xp.zeros(shape, dtype=xp.float32)
-            volume[where] = values
-            parts.append(kernels.convolve(volume, gaussian)[where])
-        total += xp.arctan2(parts[1], parts[0])
+        in_runs(at, at.size, turn_back)
+        smooth = [kernels.convolve(volume, gaussian) for volume in volumes]
+        in_runs(at, at.size, add_angle)
     return total
 
 
-def _three(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    x, y, z = shape
-    return x, y, z
+def _gaussian(
+    shape: tuple[int, int, int], voxel_size_mm: tuple[float, float, float], sigma_mm: float, xp: Any
+) -> Array:
+    """Half spectrum of a Gaussian of unit sum, float32: the product of those along the axes."""
+    x, y, z = (
+        xp.asarray(np.exp(-2 * (np.pi * sigma_mm * k) ** 2).astype(np.float32))
+        for k in kernels.frequencies_per_mm(shape, voxel_size_mm)
+    )
+    return x * y * z

@@ -9,6 +9,7 @@ from pydantic import Field
 from qsm_recon.qsm import backend
 from qsm_recon.qsm.grid import check_finite, check_noise, check_volumes, mask_box
 from qsm_recon.qsm.inversion.closed_form import TikhonovParams, tikhonov
+from qsm_recon.qsm.inversion.fansi import FansiParams, fansi
 from qsm_recon.qsm.inversion.medi import MediParams, medi
 from qsm_recon.qsm.inversion.problem import DipoleProblem, DipoleSolution
 from qsm_recon.qsm.inversion.tkd import TkdParams, tkd
@@ -18,11 +19,14 @@ from qsm_recon.qsm.scan import Geometry, Inversion
 
 Array = Any
 
-InversionParams = Annotated[MediParams | TvAdmmParams | TkdParams | TikhonovParams, Field(discriminator="method")]
+InversionParams = Annotated[
+    MediParams | TvAdmmParams | FansiParams | TkdParams | TikhonovParams, Field(discriminator="method")
+]
 
 ALGORITHMS: dict[str, Callable[..., DipoleSolution]] = {
     "medi": medi,
     "tv-admm": tv_admm,
+    "fansi": fansi,
     "tkd": tkd,
     "tikhonov": tikhonov,
 }
@@ -33,7 +37,7 @@ def invert(
     local_field_ppm: Array,
     mask: Array,
     geometry: Geometry,
-    params: MediParams | TvAdmmParams | TkdParams | TikhonovParams,
+    params: MediParams | TvAdmmParams | FansiParams | TkdParams | TikhonovParams,
     *,
     noise_ppm: Array | None = None,
     magnitude: Array | None = None,
@@ -82,16 +86,20 @@ def invert(
             return None
         return xp.where(boxed_mask, box.take(volume.astype(np.float32, copy=False)), np.float32(0))
 
-    problem = DipoleProblem(
-        field_ppm=inside(local_field_ppm),
-        mask=boxed_mask,
-        noise_ppm=inside(noise_ppm),
-        magnitude=inside(magnitude),
-        csf_mask=None if csf_mask is None else box.take(csf_mask) & boxed_mask,
-        voxel_size_mm=geometry.voxel_size_mm,
-        b0_direction=geometry.b0_direction,
+    # No name for the problem: a method lets go of its volumes when it has what it needs of them.
+    solution = ALGORITHMS[params.method](
+        DipoleProblem(
+            field_ppm=inside(local_field_ppm),
+            mask=boxed_mask,
+            noise_ppm=inside(noise_ppm),
+            magnitude=inside(magnitude),
+            csf_mask=None if csf_mask is None else box.take(csf_mask) & boxed_mask,
+            voxel_size_mm=geometry.voxel_size_mm,
+            b0_direction=geometry.b0_direction,
+        ),
+        params,
+        progress,
     )
-    solution = ALGORITHMS[params.method](problem, params, progress)
     return Inversion(
         box.put_back((solution.chi_ppm * solution.mask).astype(np.float32, copy=False)),
         box.put_back(solution.mask),
@@ -100,4 +108,13 @@ def invert(
     )
 
 
-__all__ = ["ALGORITHMS", "InversionParams", "MediParams", "TikhonovParams", "TkdParams", "TvAdmmParams", "invert"]
+__all__ = [
+    "ALGORITHMS",
+    "FansiParams",
+    "InversionParams",
+    "MediParams",
+    "TikhonovParams",
+    "TkdParams",
+    "TvAdmmParams",
+    "invert",
+]

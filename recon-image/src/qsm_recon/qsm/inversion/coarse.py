@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm import backend
+from qsm_recon.qsm.blocks import Factors, block_mean
 from qsm_recon.qsm.inversion.problem import DipoleProblem
 
 Array = Any
-Factors = tuple[int, int, int]
 
 
 def factors(problem: DipoleProblem, below_mm: float) -> Factors:
@@ -27,16 +27,16 @@ def factors(problem: DipoleProblem, below_mm: float) -> Factors:
 def coarsened(problem: DipoleProblem, by: Factors) -> DipoleProblem | None:
     """Means over blocks of voxels (of the field with its weights); None where no block with signal is all mask."""
     xp = problem.xp
-    mask = _block_mean(problem.mask, by) == 1
+    mask = block_mean(problem.mask, by) == 1
     noise = None
-    field = _block_mean(problem.field_ppm, by)
+    field = block_mean(problem.field_ppm, by)
     if problem.noise_ppm is not None:
         usable = problem.mask & xp.isfinite(problem.noise_ppm) & (problem.noise_ppm > 0)
         weights = xp.where(usable, 1 / xp.where(usable, problem.noise_ppm, np.float32(1)) ** 2, np.float32(0))
-        mean = _block_mean(weights, by)
+        mean = block_mean(weights, by)
         signal = mean > 0
         divisor = xp.where(signal, mean, np.float32(1))
-        field = xp.where(signal, _block_mean(weights * problem.field_ppm, by) / divisor, np.float32(0))
+        field = xp.where(signal, block_mean(weights * problem.field_ppm, by) / divisor, np.float32(0))
         noise = xp.where(signal, 1 / xp.sqrt(divisor), np.float32(np.inf))
         if not bool((mask & signal).any()):
             return None
@@ -48,8 +48,8 @@ def coarsened(problem: DipoleProblem, by: Factors) -> DipoleProblem | None:
         field_ppm=xp.where(mask, field, np.float32(0)),
         mask=mask,
         noise_ppm=noise,
-        magnitude=None if problem.magnitude is None else _block_mean(problem.magnitude, by),
-        csf_mask=None if problem.csf_mask is None else (_block_mean(problem.csf_mask, by) > 0.5) & mask,
+        magnitude=None if problem.magnitude is None else block_mean(problem.magnitude, by),
+        csf_mask=None if problem.csf_mask is None else (block_mean(problem.csf_mask, by) > 0.5) & mask,
         voxel_size_mm=(hx, hy, hz),
     )
 
@@ -74,9 +74,3 @@ def _doubled(volume: Array, axis: int) -> Array:
     shape = list(volume.shape)
     shape[axis] *= 2
     return xp.stack((lower, upper), axis=axis + 1).reshape(shape)
-
-
-def _block_mean(volume: Array, by: Factors) -> Array:
-    nx, ny, nz = (n // f for n, f in zip(volume.shape, by, strict=True))
-    fx, fy, fz = by
-    return volume.reshape(nx, fx, ny, fy, nz, fz).mean(axis=(1, 3, 5), dtype=np.float32)

@@ -9,7 +9,7 @@ Where voxels are small it starts from the solution on a grid of half the resolut
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -95,22 +95,26 @@ def medi(problem: DipoleProblem, params: MediParams, progress: Progress = silent
     by = coarse.factors(problem, params.coarse_below_mm)
     small = None if by == (1, 1, 1) else coarse.coarsened(problem, by)
     if small is None or not data_term.filter_fits(small, params.smv_radius_mm):
-        return _minimise(problem, params, params.outer_iterations, progress)
-    first = _minimise(small, params, params.outer_iterations, portion(progress, 0, COARSE_SHARE))
+        return _minimise(_set_up(problem, params), params, params.outer_iterations, progress)
+    first = _minimise(_set_up(small, params), params, params.outer_iterations, portion(progress, 0, COARSE_SHARE))
+    setup = _set_up(problem, params)
+    del problem, small  # its volumes: nothing reads them from here on, and here memory is scarcest
     rest = portion(progress, COARSE_SHARE, 1)
-    found = _minimise(problem, params, params.refining_iterations, rest, lambda: coarse.refined(first.chi_ppm, by))
+    found = _minimise(setup, params, params.refining_iterations, rest, lambda: coarse.refined(first.chi_ppm, by))
     return replace(found, iterations=first.iterations + found.iterations)
 
 
-def _minimise(
-    problem: DipoleProblem,
-    params: MediParams,
-    outer_iterations: int,
-    progress: Progress,
-    start: Callable[[], Array] | None = None,
-) -> DipoleSolution:
-    """Gauss-Newton from what `start` gives (susceptibility, ppm; a call, so that nobody else holds it), or 0."""
-    xp = problem.xp
+@dataclass(frozen=True)
+class _Setup:
+    """What the iteration needs, and no more: the problem's own volumes can go."""
+
+    objective: Objective
+    reweigh: Callable[[Iterate], None] | None
+    """Takes weight from voxels that do not fit; None where that is not asked for."""
+    warnings: tuple[str, ...]
+
+
+def _set_up(problem: DipoleProblem, params: MediParams) -> _Setup:
     filtered = data_term.spherical_mean_filter(problem, params.smv_radius_mm)
     median = data_term.median_noise(problem, filtered.mask)
     noise = data_term.relative_noise(problem, median)
@@ -119,11 +123,33 @@ def _minimise(
     trust = _trust(problem, params, median)
     objective = Objective(problem, filtered, smooth, params.data_weight * trust, params.csf_weight * trust)
     objective.weigh(data_term.data_weights(noise, filtered, floor))
-    state = Iterate(xp.zeros(problem.shape, dtype=xp.float32), xp.zeros(problem.shape, dtype=xp.float32))
+    warnings = _input_warnings(problem, filtered, objective, params)
+    if not params.merit:
+        return _Setup(objective, None, tuple(warnings))
+
+    def reweigh(state: Iterate) -> None:
+        nonlocal noise
+        noise = _demerited(objective, state, noise)
+        objective.weigh(data_term.data_weights(noise, filtered, floor))
+
+    return _Setup(objective, reweigh, tuple(warnings))
+
+
+def _minimise(
+    setup: _Setup,
+    params: MediParams,
+    outer_iterations: int,
+    progress: Progress,
+    start: Callable[[], Array] | None = None,
+) -> DipoleSolution:
+    """Gauss-Newton from what `start` gives (susceptibility, ppm; a call, so that nobody else holds it), or 0."""
+    objective = setup.objective
+    shape, xp = objective.shape, objective.xp
+    state = Iterate(xp.zeros(shape, dtype=xp.float32), xp.zeros(shape, dtype=xp.float32))
     if start is not None:
         state = objective.iterate(backend.rfftn(start() * np.float32(RAD_PER_PPM)))
     cost, weights = objective.cost(state), None
-    warnings = list(_input_warnings(problem, filtered, objective, params))
+    warnings = list(setup.warnings)
     iterations, shortened = 0, 0
     for outer in range(outer_iterations):
         part = portion(progress, outer / outer_iterations, (outer + 1) / outer_iterations)
@@ -133,7 +159,7 @@ def _minimise(
             objective.descent(state, weights),
             iterations=params.inner_iterations,
             tolerance=params.inner_tolerance,
-            space=HalfSpectra(problem.shape[2], objective.preconditioner(weights)),
+            space=HalfSpectra(shape[2], objective.preconditioner(weights)),
             progress=part,
         )
         iterations += solution.iterations
@@ -148,16 +174,15 @@ def _minimise(
             break
         shortened += length < 1
         state = moved
-        if params.merit and outer + 1 < outer_iterations:
-            noise = _demerited(objective, state, noise)
-            objective.weigh(data_term.data_weights(noise, filtered, floor))
+        if setup.reweigh is not None and outer + 1 < outer_iterations:
+            setup.reweigh(state)
             cost = objective.cost(state)
         if length * _norm(step.x) <= params.outer_tolerance * _norm(state.x):
             break
     if shortened:
         warnings.append(f"InversionStepsShortened: {shortened} outer iterations would have raised the cost.")
     progress(1.0)
-    return DipoleSolution(state.x / np.float32(RAD_PER_PPM), filtered.mask, iterations, tuple(warnings))
+    return DipoleSolution(state.x / np.float32(RAD_PER_PPM), objective.mask, iterations, tuple(warnings))
 
 
 def _trust(problem: DipoleProblem, params: MediParams, median: float) -> float:

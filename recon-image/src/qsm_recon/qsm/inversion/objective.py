@@ -94,19 +94,19 @@ class Objective:
 
     def curvature(self, spectrum: Array, weights: Array) -> Array:
         """Gauss-Newton operator applied to a spectrum: four transforms."""
-        passes.multiply(spectrum, self.kernel, self._spectrum)
+        kernels.multiply(spectrum, self.kernel, self._spectrum)
         field = backend.irfftn(self._spectrum, self.shape)
-        passes.multiply(field, self.squared_weights, field)
+        kernels.multiply(field, self.squared_weights, field)
         result = backend.rfftn(field)
         del field  # as large as the next volume
         self._spectrum[...] = spectrum
-        volume = backend.irfftn(self._spectrum, self.shape)
-        passes.multiply_add(result, self.kernel, backend.rfftn(self._smoothness(volume, weights)))
+        volume = self._smoothness(backend.irfftn(self._spectrum, self.shape), weights)
+        passes.multiply_add(result, self.kernel, backend.rfftn(volume))
         return result
 
     def iterate(self, spectrum: Array) -> Iterate:
         """Volume and phase of a spectrum, which is used up."""
-        passes.multiply(spectrum, self.kernel, self._spectrum)
+        kernels.multiply(spectrum, self.kernel, self._spectrum)
         phase = backend.irfftn(self._spectrum, self.shape)
         return Iterate(backend.irfftn(spectrum, self.shape), phase)
 

@@ -15,14 +15,6 @@ Array = Any
 Triple = tuple[float, float, float]
 
 
-def multiply(values: Array, factor: Array, out: Array) -> None:
-    """`out` = values * factor, for spectra and for volumes; `out` may be `values`."""
-    if backend.is_device_array(values) or values.dtype.kind != "c":
-        backend.namespace(values).multiply(values, factor, out=out)
-    else:
-        _multiply(_count(values), _parts(values), _rows(factor), _parts(out))
-
-
 def multiply_add(spectrum: Array, factor: Array, other: Array) -> None:
     """`spectrum` = factor * spectrum + other, in place."""
     if backend.is_device_array(spectrum):
@@ -62,6 +54,21 @@ def l1_norm(x: Array, smooth: Array, voxel_size_mm: Triple, smoothing: float) ->
     return float(xp.sum(xp.sqrt(steepness * steepness + np.float32(smoothing)), dtype=xp.float64))
 
 
+def change(x: Array, before: Array) -> float:
+    """Norm of x - before over that of x; 0 where both are 0."""
+    if not backend.is_device_array(x):
+        rows = np.empty((2, x.shape[0]))
+        _squares(x.shape[0], x, before, rows)
+        difference, size = float(rows[0].sum()), float(rows[1].sum())
+    else:
+        xp = backend.namespace(x)
+        difference = float(xp.sum((x - before) ** 2, dtype=xp.float64))
+        size = float(xp.sum(x * x, dtype=xp.float64))
+    if size == 0:
+        return 0.0 if difference == 0 else math.inf
+    return math.sqrt(difference / size)
+
+
 def phase_misfit(phase: Array, measured: Array, squared_weights: Array) -> float:
     """Sum of W sin^2((phase - measured) / 2): a quarter of W |exp(i phase) - exp(i measured)|^2."""
     if not backend.is_device_array(phase):
@@ -99,14 +106,6 @@ def _count(array: Array) -> int:
 def _parts(spectrum: Array) -> Array:
     """Rows of a spectrum as reals: real and imaginary parts in turn."""
     return _rows(spectrum).view(spectrum.real.dtype)
-
-
-@jit_rows
-def _multiply(low: int, high: int, a: Any, factor: Any, out: Any) -> None:
-    for i in range(low, high):
-        for k in range(factor.shape[1]):
-            out[i, 2 * k] = a[i, 2 * k] * factor[i, k]
-            out[i, 2 * k + 1] = a[i, 2 * k + 1] * factor[i, k]
 
 
 @jit_rows
@@ -151,6 +150,20 @@ def _l1_norm(low: int, high: int, x: Any, smooth: Any, inverse: Any, smoothing: 
                 c = (x[i, j, min(k + 1, nz - 1)] - here) * inverse[2] * smooth[2, i, j, k]
                 total += np.sqrt(a * a + smoothing) + np.sqrt(b * b + smoothing) + np.sqrt(c * c + smoothing)
         rows[i] = total
+
+
+@jit_rows
+def _squares(low: int, high: int, x: Any, before: Any, rows: Any) -> None:
+    _, ny, nz = x.shape
+    for i in range(low, high):
+        difference, size = 0.0, 0.0
+        for j in range(ny):
+            for k in range(nz):
+                step = float(x[i, j, k]) - float(before[i, j, k])
+                difference += step * step
+                size += float(x[i, j, k]) * float(x[i, j, k])
+        rows[0, i] = difference
+        rows[1, i] = size
 
 
 @jit_rows

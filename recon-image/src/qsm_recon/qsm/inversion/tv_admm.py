@@ -25,9 +25,11 @@ from pydantic import Field
 
 from qsm_recon.errors import InputError
 from qsm_recon.qsm import backend, kernels, units
-from qsm_recon.qsm.inversion import data_term, tv_steps
+from qsm_recon.qsm.compiling import in_runs
+from qsm_recon.qsm.inversion import data_term
 from qsm_recon.qsm.inversion.objective import RAD_PER_PPM
 from qsm_recon.qsm.inversion.problem import DipoleProblem, DipoleSolution, InversionMethodParams
+from qsm_recon.qsm.inversion.splitting import Splitting
 from qsm_recon.qsm.progress import Progress, silent
 
 Array = Any
@@ -65,59 +67,57 @@ class TvAdmmParams(InversionMethodParams):
     right by the data. False: they cost as much as inside."""
 
 
-class TvAdmm:
+class TvAdmm(Splitting):
     """The iteration, with its state: it can be continued on a field that has been corrected meanwhile."""
 
     def __init__(self, problem: DipoleProblem, params: TvAdmmParams) -> None:
         xp = problem.xp
+        noise_ppm = typical_noise_ppm(problem, params)
+        alpha = params.noise_factor * noise_ppm
+        gradient_penalty = params.gradient_penalty * alpha
+        limit = soft_edges(problem, params, alpha / gradient_penalty)
+        if params.free_outside:
+            for axis in range(3):
+                limit[axis] *= problem.mask & xp.roll(problem.mask, -1, axis)
+        super().__init__(
+            problem,
+            limit=limit,
+            gradient_penalty=gradient_penalty,
+            data_penalty=params.data_penalty,
+            rad_per_ppm=RAD_PER_PPM if params.nonlinear else 0.0,
+        )
         self.problem = problem
-        self.penalty = params.data_penalty
-        self.rad_per_ppm = RAD_PER_PPM if params.nonlinear else 0.0
         self.measured = problem.field_ppm
-        self.kernel = problem.dipole()
         self.full_weights = self.weights = tv_weights(problem, params)
+        self.least_scale = noise_ppm * _median_amplitude(self.full_weights)
         self.outlier_limit = params.outlier_limit
         self.done = 0
         self.reweight_after = {params.iterations // 3, 2 * params.iterations // 3} - {0}
-        self.symbols = _difference_symbols(problem)
-        self.noise_ppm = typical_noise_ppm(problem, params)
-        alpha = params.noise_factor * self.noise_ppm
-        gradient_penalty = params.gradient_penalty * alpha
-        self.ratio = gradient_penalty / params.data_penalty
-        self.limit = soft_edges(problem, params) * np.float32(alpha / gradient_penalty)
-        if params.free_outside:
-            for axis in range(3):
-                self.limit[axis] *= problem.mask & xp.roll(problem.mask, -1, axis)
-        self.gradient_dual = xp.zeros((3, *problem.shape), dtype=xp.float32)
-        self.data_dual = xp.zeros(problem.shape, dtype=xp.float32)
-        self.x = xp.zeros(problem.shape, dtype=xp.float32)
-        self._field = xp.zeros(problem.shape, dtype=xp.float32)
 
     def iterate(self, count: int, progress: Progress = silent) -> None:
         """`count` more iterations."""
-        shape = self.problem.shape
         for i in range(count):
             if self.done in self.reweight_after:
                 self.weights = without_outliers(
-                    self.problem, self.full_weights, self._misfit(), self.outlier_limit, self.noise_ppm
+                    self.problem, self.full_weights, self._misfit(), self.outlier_limit, self.least_scale
                 )
-            right = tv_steps.shrink(self.x, self.gradient_dual, self.limit, self.problem.voxel_size_mm)
-            tv_steps.fit_data(self._field, self.data_dual, self.weights, self.measured, self.penalty, self.rad_per_ppm)
-            smooth, data = backend.rfftn(right), backend.rfftn(self._field)
-            tv_steps.combine(smooth, data, self.kernel, self.symbols, self.ratio)
-            self._field = backend.irfftn(data, shape)
-            self.x = backend.irfftn(smooth, shape)
+            self.step(self.measured, self.weights)
             self.done += 1
             progress((i + 1) / count)
 
     def _misfit(self) -> Array:
         """Size of the residual, ppm; as a chord where phases are compared."""
         xp = self.problem.xp
-        misfit = xp.abs(self._field - self.measured)
-        if self.rad_per_ppm:
-            half = np.float32(self.rad_per_ppm / 2)
-            misfit = xp.abs(xp.sin(misfit * half)) / half
-        return misfit
+        field, measured = self.field.reshape(-1), self.measured.reshape(-1)
+        misfit = xp.empty_like(field)
+        half = np.float32(self.rad_per_ppm / 2)
+
+        def fill(run: slice) -> None:
+            values = xp.abs(field[run] - measured[run])
+            misfit[run] = xp.abs(xp.sin(values * half)) / half if half else values
+
+        in_runs(misfit, misfit.size, fill)
+        return misfit.reshape(self.field.shape)
 
 
 def tv_admm(problem: DipoleProblem, params: TvAdmmParams, progress: Progress = silent) -> DipoleSolution:
@@ -160,39 +160,59 @@ def tv_weights(problem: DipoleProblem, params: TvAdmmParams) -> Array:
     noise = problem.noise_ppm
     floor = params.noise_floor_ppb / units.PPB_PER_PPM
     usable = problem.mask & xp.isfinite(noise) & (noise > 0)
-    amplitude = xp.where(usable, 1 / xp.sqrt(xp.where(usable, noise, 1) ** 2 + np.float32(floor**2)), 0)
-    amplitude /= amplitude[problem.mask].mean(dtype=xp.float64)
-    amplitude = xp.minimum(amplitude, np.float32(DATA_WEIGHT_CAP))
-    return (amplitude * amplitude).astype(xp.float32)
+    at = xp.flatnonzero(usable)
+    amplitude = 1 / xp.sqrt(noise.reshape(-1)[at] ** 2 + np.float32(floor**2))
+    mean = amplitude.sum(dtype=xp.float64) / int(xp.count_nonzero(problem.mask))
+    amplitude = xp.minimum(amplitude / mean.astype(xp.float32), np.float32(DATA_WEIGHT_CAP))
+    weights = xp.zeros(problem.mask.size, dtype=xp.float32)
+    weights[at] = amplitude * amplitude
+    return weights.reshape(problem.shape)
+
+
+def _median_amplitude(weights: Array) -> float:
+    """Median of the square root of the weights that count; 0 where none does."""
+    xp = backend.namespace(weights)
+    counted = weights.reshape(-1)[xp.flatnonzero(weights)]
+    return float(xp.sqrt(xp.median(counted))) if counted.size else 0.0
 
 
 def without_outliers(
-    problem: DipoleProblem, weights: Array, misfit_ppm: Array, limit: float, expected_ppm: float = 0.0
+    problem: DipoleProblem, weights: Array, misfit_ppm: Array, limit: float, least_scale: float = 0.0
 ) -> Array:
     """`weights` with those of far outliers lowered: W / max(1, z / (limit s))^4 with z = sqrt(W) misfit.
 
-    s is the robust standard deviation of z over the voxels that count, or what `expected_ppm` of misfit makes where
-    that is more: a field without noise leaves only what the iteration has not come to yet.
+    s is the robust standard deviation of z over the voxels that count, or `least_scale` where that is more: a field
+    without noise leaves only what the iteration has not come to yet.
 
     References
     ----------
     Liu et al. 2013, doi:10.1002/mrm.24272 (model error reduction).
     """
     xp = problem.xp
-    counted = problem.mask & (weights > 0)
-    if limit == 0 or not bool(counted.any()):
+    at = xp.flatnonzero(problem.mask & (weights > 0))
+    if limit == 0 or at.size == 0:
         return weights
-    amplitude = xp.sqrt(weights)
-    z = amplitude * misfit_ppm
-    scale = max(MAD_TO_SD * float(xp.median(z[counted])), expected_ppm * float(xp.median(amplitude[counted])))
+    given, misfit = weights.reshape(-1), misfit_ppm.reshape(-1)
+    z = xp.empty(at.size, dtype=xp.float32)
+    lowered = given.copy()
+
+    def weigh(run: slice) -> None:
+        z[run] = xp.sqrt(given[at[run]]) * misfit[at[run]]
+
+    def lower(run: slice) -> None:
+        excess = xp.maximum(z[run] * np.float32(1 / (limit * scale)), np.float32(1))
+        lowered[at[run]] = given[at[run]] / (excess * excess) ** 2
+
+    in_runs(at, at.size, weigh)
+    scale = max(MAD_TO_SD * float(xp.median(z)), least_scale)
     if scale == 0:
         return weights
-    excess = xp.maximum(z * np.float32(1 / (limit * scale)), np.float32(1))
-    return weights / (excess * excess) ** 2
+    in_runs(at, at.size, lower)
+    return lowered.reshape(weights.shape)
 
 
-def soft_edges(problem: DipoleProblem, params: TvAdmmParams) -> Array:
-    """Weight of each gradient component, (3, x, y, z) float32 in (0, 1]: 1 / (1 + (steepness / threshold)^2).
+def soft_edges(problem: DipoleProblem, params: TvAdmmParams, scale: float = 1.0) -> Array:
+    """Weight of each gradient component, (3, x, y, z) float32: `scale` / (1 + (steepness / threshold)^2).
 
     Raises
     ------
@@ -200,29 +220,27 @@ def soft_edges(problem: DipoleProblem, params: TvAdmmParams) -> Array:
         `NoMagnitude` where edges are wanted and there is none.
     """
     xp = problem.xp
+    shape = (3, *problem.shape)
     if params.edge_quantile == 0:
-        return xp.ones((3, *problem.shape), dtype=xp.float32)
+        return xp.full(shape, scale, dtype=xp.float32)
     if problem.magnitude is None:
         raise InputError("NoMagnitude", "The edges are taken from the magnitude, and no magnitude was given.")
     edges = kernels.gradient(problem.magnitude * problem.mask, problem.voxel_size_mm)
     edges *= edges
-    inside = edges[:, problem.mask].ravel()
+    at = xp.flatnonzero(problem.mask)
+    inside = xp.concatenate([component.reshape(-1)[at] for component in edges])
     rank = min(inside.size - 1, int(params.edge_quantile * inside.size))
-    threshold = float(xp.partition(inside, rank)[rank])
+    inside.partition(rank)
+    threshold = float(inside[rank])
     if threshold == 0:
-        return xp.ones((3, *problem.shape), dtype=xp.float32)  # flat almost everywhere: no edge to speak of
-    edges *= np.float32(1 / threshold)
-    edges += np.float32(1)
-    xp.divide(np.float32(1), edges, out=edges)
+        return xp.full(shape, scale, dtype=xp.float32)  # flat almost everywhere: no edge to speak of
+    values = edges.reshape(-1)
+
+    def weigh(run: slice) -> None:
+        part = values[run]
+        part *= np.float32(1 / threshold)
+        part += np.float32(1)
+        xp.divide(np.float32(scale), part, out=part)
+
+    in_runs(values, values.size, weigh)
     return edges
-
-
-def _difference_symbols(problem: DipoleProblem) -> tuple[Array, Array, Array]:
-    """Parts of |E|^2 along x, y and z, shaped to broadcast over the half spectrum."""
-    x, y, z = (
-        problem.xp.asarray(((2 - 2 * np.cos(2 * np.pi * k * h)) / h**2).astype(np.float32))
-        for k, h in zip(
-            kernels.frequencies_per_mm(problem.shape, problem.voxel_size_mm), problem.voxel_size_mm, strict=True
-        )
-    )
-    return x, y, z

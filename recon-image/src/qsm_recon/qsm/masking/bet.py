@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from qsm_recon.qsm import backend, morphology
+from qsm_recon.qsm.compiling import share_out
 from qsm_recon.qsm.masking.brain_mask import BrainMask, empty, finish
 from qsm_recon.qsm.masking.evolution import Levels, Profiles, evolve
 from qsm_recon.qsm.masking.intensity import (
@@ -24,15 +25,19 @@ from qsm_recon.qsm.masking.intensity import (
 )
 from qsm_recon.qsm.masking.phase_quality import phase_roughness_rad
 from qsm_recon.qsm.masking.refinement import Limits, refine
-from qsm_recon.qsm.masking.surface import enclosed_volume, enclosed_voxels, icosphere
+from qsm_recon.qsm.masking.surface import enclosed_volume, enclosed_voxels, icosphere, split
 from qsm_recon.qsm.parameters import Params
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.qsm.scan import FieldFit, MultiEchoScan
+from qsm_recon.qsm.solvers import portion
 
 Array = Any
 Voxel = tuple[float, float, float]
 
 SUBDIVISIONS = 4
+START_SUBDIVISIONS = 3
+"""The surface grows with a quarter of the vertices, whose steps are twice as long, until it rests; then it is split and
+rests again. In a CHLA head that moves 0.26 % of the voxels; creeping on for 3000 steps would move 0.3 %."""
 OTSU_SHARE = 0.6
 """Dark brain (dephased, deep in the coil's shade) lies below Otsu's level; air lies far below this share of it."""
 FRACTION_EXPONENT = 0.275
@@ -170,15 +175,22 @@ def _find_surface(image: Array, voxel: Voxel, params: BetParams, progress: Progr
         raise empty("nothing stands out from the background around its centre")
     median = float(np.median(image[core]))
     profiles = Profiles(params.dark_profile_mm, params.bright_profile_mm, params.profile_step_mm)
-    sphere, triangles, neighbours = icosphere(SUBDIVISIONS)
+    triangles = icosphere(SUBDIVISIONS)[1]
 
-    def grow(start: Array, threshold: float, iterations: int, *, until_rest: bool, report: Progress = silent) -> Any:
+    def grow(
+        start: Array,
+        threshold: float,
+        iterations: int,
+        *,
+        subdivisions: int = SUBDIVISIONS,
+        until_rest: bool,
+        report: Progress = silent,
+    ) -> Any:
         return evolve(
             image,
             voxel,
             start,
-            triangles,
-            neighbours,
+            *icosphere(subdivisions)[1:],
             levels=Levels(low, level, median, threshold**FRACTION_EXPONENT),
             profiles=profiles,
             iterations=iterations,
@@ -187,19 +199,29 @@ def _find_surface(image: Array, voxel: Voxel, params: BetParams, progress: Progr
         )
 
     f = params.fractional_threshold
-    vertices, rested = grow(
+    sphere, faces, _ = icosphere(START_SUBDIVISIONS)
+    vertices, _ = grow(
         centre + radius / 2 * sphere,
         f,
         params.iterations,
+        subdivisions=START_SUBDIVISIONS,
         until_rest=True,
-        report=lambda done: progress(0.2 + 0.5 * done),
+        report=portion(progress, 0.2, 0.4),
+    )
+    vertices, rested = grow(
+        split(vertices, faces), f, params.iterations, until_rest=True, report=portion(progress, 0.4, 0.7)
     )
     if not params.check_stability:
         return _Surface(vertices, rested, None)
     now = enclosed_volume(vertices, triangles)
-    moved = (grow(vertices, f + sign * STABILITY_STEP, STABILITY_ITERATIONS, until_rest=False)[0] for sign in (-1, 1))
-    drift = max(abs(enclosed_volume(v, triangles) / now - 1) for v in moved) if now > 0 else 1.0
-    return _Surface(vertices, rested, 100.0 * drift)
+    changes: list[float] = []
+
+    def move_on(threshold: float) -> None:
+        moved, _ = grow(vertices, threshold, STABILITY_ITERATIONS, until_rest=False)
+        changes.append(abs(enclosed_volume(moved, triangles) / now - 1) if now > 0 else 1.0)
+
+    share_out([f - STABILITY_STEP, f + STABILITY_STEP], move_on, min(2, backend.threads()))
+    return _Surface(vertices, rested, 100.0 * max(changes))
 
 
 def _clean(

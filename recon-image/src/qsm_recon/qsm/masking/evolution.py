@@ -150,27 +150,35 @@ def _push(
     """
     low, foreground, median, fraction, spacing = steps
     mx, my, mz = image.shape
-    flat = image.reshape(-1)
+    last_x, last_y, last_z = mx - 1.0, my - 1.0, mz - 1.0
+    # Indices without sign: for others the compiler asks at each look whether they count from the end.
+    flat, none = image.reshape(-1), np.uint64(0)
+    step_x, step_y, step_z = np.uint64(my * mz), np.uint64(mz), np.uint64(1)
     for n in range(vertices.shape[0]):
         darkest, brightest = median, foreground
+        x, y, z = vertices[n, 0] / voxel[0], vertices[n, 1] / voxel[1], vertices[n, 2] / voxel[2]
+        dx = spacing * normals[n, 0] / voxel[0]
+        dy = spacing * normals[n, 1] / voxel[1]
+        dz = spacing * normals[n, 2] / voxel[2]
         for k in range(dark):
-            u = min(max((vertices[n, 0] - k * spacing * normals[n, 0]) / voxel[0], 0.0), mx - 1.0)
-            v = min(max((vertices[n, 1] - k * spacing * normals[n, 1]) / voxel[1], 0.0), my - 1.0)
-            w = min(max((vertices[n, 2] - k * spacing * normals[n, 2]) / voxel[2], 0.0), mz - 1.0)
+            u = min(max(x - k * dx, 0.0), last_x)
+            v = min(max(y - k * dy, 0.0), last_y)
+            w = min(max(z - k * dz, 0.0), last_z)
             i, j, m = int(u), int(v), int(w)
-            a, b, c = u - i, v - j, w - m
-            at = (i * my + j) * mz + m
-            dx = my * mz if i + 1 < mx else 0
-            dy = mz if j + 1 < my else 0
-            dz = 1 if m + 1 < mz else 0
-            near = (1 - b) * ((1 - c) * flat[at] + c * flat[at + dz]) + b * (
-                (1 - c) * flat[at + dy] + c * flat[at + dy + dz]
-            )
-            at += dx
-            far = (1 - b) * ((1 - c) * flat[at] + c * flat[at + dz]) + b * (
-                (1 - c) * flat[at + dy] + c * flat[at + dy + dz]
-            )
-            value = (1 - a) * near + a * far
+            a, b, c = np.float32(u - i), np.float32(v - j), np.float32(w - m)
+            at = np.uint64((i * my + j) * mz + m)
+            to_y = step_y if j + 1 < my else none
+            to_z = step_z if m + 1 < mz else none
+            near, near_y = flat[at], flat[at + to_y]
+            near += c * (flat[at + to_z] - near)
+            near_y += c * (flat[at + to_y + to_z] - near_y)
+            near += b * (near_y - near)
+            at += step_x if i + 1 < mx else none
+            far, far_y = flat[at], flat[at + to_y]
+            far += c * (flat[at + to_z] - far)
+            far_y += c * (flat[at + to_y + to_z] - far_y)
+            far += b * (far_y - far)
+            value = near + a * (far - near)
             darkest = min(darkest, value)
             if k < bright:
                 brightest = max(brightest, value)
@@ -201,7 +209,7 @@ def _shift(vertices: Array, normals: Array, neighbours: Array, length: float, pu
         along = dx * nx + dy * ny + dz * nz
         # Bent tightly: smooth fully. Nearly flat: leave it.
         curvature = 2 * abs(along) / (length * length)
-        smoothing = 0.5 * (1 + np.tanh(strength * (curvature - middle)))
+        smoothing = 1 / (1 + np.exp(-2 * strength * (curvature - middle)))
         out = (smoothing - 0.5) * along + 0.1 * length * pushes[v]
         moved[v, 0] = vertices[v, 0] + 0.5 * dx + out * nx
         moved[v, 1] = vertices[v, 1] + 0.5 * dy + out * ny

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm import backend
-from qsm_recon.qsm.compiling import jit_rows
+from qsm_recon.qsm.compiling import jit_rows, share_out
+from qsm_recon.qsm.magnitude import root_sum_of_squares
 from qsm_recon.qsm.masking.brain_mask import empty
 
 Array = Any
@@ -84,12 +85,7 @@ def combine_echoes(magnitude: Array) -> Array:
         raise ValueError("magnitude holds NaN or infinity; it must be checked where it is read")
     if largest <= 0 or float(xp.min(magnitude)) == largest:
         raise empty("the magnitude is the same everywhere")
-    squares = xp.zeros(magnitude.shape[1:], dtype=np.float32)
-    for echo in magnitude:
-        part = echo / np.float32(largest)
-        part *= part
-        squares += part
-    return xp.sqrt(squares, out=squares)
+    return root_sum_of_squares(magnitude, largest)
 
 
 def smooth(image: Array, voxel_size_mm: Voxel, sigma_mm: float) -> Array:
@@ -144,8 +140,14 @@ def flatten(image: Array, voxel_size_mm: Voxel, sigma_mm: float, support: Array 
 def _mean_under(weighted: Array, weight: Array, sigmas: list[float]) -> Array:
     """Gaussian mean of `weighted` over `weight`, floored so that it can divide."""
     ndimage = backend.ndimage(weighted)
-    over = ndimage.gaussian_filter(weight, sigmas)
-    mean = ndimage.gaussian_filter(weighted, sigmas) / np.maximum(over, np.float32(1e-6))
+    means: dict[str, Array] = {}
+
+    def smoothen(part: tuple[str, Array]) -> None:
+        means[part[0]] = ndimage.gaussian_filter(part[1], sigmas)
+
+    cores = 1 if backend.is_device_array(weighted) else min(2, backend.threads())
+    share_out([("weighted", weighted), ("weight", weight)], smoothen, cores)
+    mean = means["weighted"] / np.maximum(means["weight"], np.float32(1e-6))
     # Far from any signal the mean is 0/0: such places take the floor, where they stay dark.
     return np.maximum(mean, np.float32(SHADING_FLOOR) * mean.max()).astype(np.float32)
 
@@ -179,6 +181,14 @@ def _divide_by_shading(low: int, high: int, image: Array, shading: Array, steps:
     """`image` / `shading`, the latter interpolated linearly from blocks of `steps` voxels."""
     _, ny, nz = image.shape
     mx, my, mz = shading.shape
+    line = np.empty(mz, dtype=shading.dtype)
+    below, above = np.empty(nz, dtype=np.int64), np.empty(nz, dtype=np.int64)
+    share = np.empty(nz, dtype=shading.dtype)
+    for z in range(nz):
+        w = min(max((z - (steps[2] - 1) / 2) / steps[2], 0.0), mz - 1.0)
+        below[z] = min(int(w), max(mz - 2, 0))
+        above[z] = min(below[z] + 1, mz - 1)
+        share[z] = w - below[z]
     for x in range(low, high):
         u = min(max((x - (steps[0] - 1) / 2) / steps[0], 0.0), mx - 1.0)
         i = min(int(u), max(mx - 2, 0))
@@ -189,15 +199,10 @@ def _divide_by_shading(low: int, high: int, image: Array, shading: Array, steps:
             j = min(int(v), max(my - 2, 0))
             j1 = min(j + 1, my - 1)
             b = np.float32(v - j)
+            for k in range(mz):
+                lower = (1 - b) * shading[i, j, k] + b * shading[i, j1, k]
+                upper = (1 - b) * shading[i1, j, k] + b * shading[i1, j1, k]
+                line[k] = (1 - a) * lower + a * upper
             for z in range(nz):
-                w = min(max((z - (steps[2] - 1) / 2) / steps[2], 0.0), mz - 1.0)
-                k = min(int(w), max(mz - 2, 0))
-                k1 = min(k + 1, mz - 1)
-                c = np.float32(w - k)
-                lower = (1 - b) * ((1 - c) * shading[i, j, k] + c * shading[i, j, k1]) + b * (
-                    (1 - c) * shading[i, j1, k] + c * shading[i, j1, k1]
-                )
-                upper = (1 - b) * ((1 - c) * shading[i1, j, k] + c * shading[i1, j, k1]) + b * (
-                    (1 - c) * shading[i1, j1, k] + c * shading[i1, j1, k1]
-                )
-                out[x, y, z] = image[x, y, z] / ((1 - a) * lower + a * upper)
+                here = line[below[z]]
+                out[x, y, z] = image[x, y, z] / (here + share[z] * (line[above[z]] - here))

@@ -10,7 +10,7 @@ from qsm_recon.qsm.compiling import jit
 Array = Any
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def icosphere(subdivisions: int) -> tuple[Array, Array, Array]:
     """Unit sphere from an icosahedron split `subdivisions` times (4 gives 2562 vertices).
 
@@ -34,8 +34,7 @@ def icosphere(subdivisions: int) -> tuple[Array, Array, Array]:
     # Orient outward once; splitting keeps the orientation.
     faces = np.asarray([t if np.linalg.det(vertices[list(t)]) > 0 else t[::-1] for t in triangles], dtype=np.int64)
     for _ in range(subdivisions):
-        edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
-        unique, index = np.unique(edges, axis=0, return_inverse=True)
+        unique, index = _edges(faces)
         middle = index.reshape(3, -1) + len(vertices)
         vertices = np.concatenate([vertices, vertices[unique].mean(axis=1)])
         a, b, c = faces.T
@@ -52,6 +51,18 @@ def icosphere(subdivisions: int) -> tuple[Array, Array, Array]:
     for array in out:
         array.setflags(write=False)
     return out
+
+
+def split(vertices: Array, triangles: Array) -> Array:
+    """Vertices with the middle of each edge: of an `icosphere` moved anywhere, those of the one split once more."""
+    edges, _ = _edges(triangles)
+    return np.concatenate([vertices, vertices[edges].mean(axis=1)])
+
+
+def _edges(triangles: Array) -> tuple[Array, Array]:
+    """Edges as pairs of vertices, each once, and which one each side of each triangle is."""
+    sides = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    return np.unique(np.sort(sides, axis=1), axis=0, return_inverse=True)
 
 
 def enclosed_voxels(

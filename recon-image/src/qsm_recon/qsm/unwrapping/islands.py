@@ -56,6 +56,11 @@ def align(wrapped: Any, turns: Any, labels: Any, count: int) -> None:
         placed[region] = True
 
 
+def centre(wrapped: Any, turns: Any, inside: Any) -> None:
+    """Rule 1 for a mask that is one region: as `align`, with `inside` (x, y, z) bool for the labels."""
+    turns[inside] += round((0.0 - _median_phase(wrapped, turns, inside)) / TWO_PI)
+
+
 def _median_phase(wrapped: Any, turns: Any, where: Any) -> float:
     return float(np.median(wrapped[where].astype(np.float64) + TWO_PI * turns[where]))
 

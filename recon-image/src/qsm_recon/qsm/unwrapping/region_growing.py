@@ -24,7 +24,6 @@ from qsm_recon.qsm.unwrapping import islands
 TWO_PI = 2 * math.pi
 BUCKETS = 256
 """Quality 1 (best) to 255; 0 marks a pair of voxels that is no edge."""
-NOT_YET = np.int32(-(2**31))
 
 
 class RegionGrowingParams(Params):
@@ -59,25 +58,25 @@ def _edge_buckets(low: int, high: int, wrapped: Any, mask: Any, noise: Any, buck
 
 
 @compiling.jit
-def _push_edges(voxel: Any, shape: Any, buckets: Any, turns: Any, heads: Any, following: Any, lowest: Any) -> Any:
-    """Queue the edges from `voxel` to neighbours not yet reached; returns the lowest bucket in use."""
-    _, ny, nz = shape
-    strides = (ny * nz, nz, 1)
-    place = (voxel // (ny * nz), (voxel // nz) % ny, voxel % nz)
+def _push_edges(voxel: Any, strides: Any, buckets: Any, offers: Any, heads: Any, following: Any, lowest: Any) -> Any:
+    """Queue the edges from `voxel` that may be of use; returns the lowest bucket in use.
+
+    `offers` has the best bucket in which each voxel is queued, 0 where it is reached: a worse edge would be taken when
+    the voxel has been reached by the better one, so it need not be queued. And no place has to be worked out: what
+    would reach over a face of the box is no edge by its bucket (the last voxels along an axis have none), and what
+    lies before the first voxel is left out.
+    """
     for axis in range(3):
+        stride = strides[axis]
         for ahead in range(2):
-            if ahead == 1:
-                if place[axis] == shape[axis] - 1:
-                    continue
-                start, other = voxel, voxel + strides[axis]
-            else:
-                if place[axis] == 0:
-                    continue
-                start, other = voxel - strides[axis], voxel - strides[axis]
-            edge = 3 * start + axis
-            bucket = buckets[edge]
-            if bucket == 0 or turns[other] != NOT_YET:
+            other = voxel + stride if ahead == 1 else voxel - stride
+            edge = 3 * (voxel if ahead == 1 else other) + axis
+            if edge < 0:
                 continue
+            bucket = buckets[edge]
+            if bucket == 0 or bucket > offers[other]:
+                continue
+            offers[other] = bucket
             following[edge] = heads[bucket]
             heads[bucket] = edge
             lowest = min(lowest, bucket)
@@ -85,14 +84,17 @@ def _push_edges(voxel: Any, shape: Any, buckets: Any, turns: Any, heads: Any, fo
 
 
 @compiling.jit
-def _grow(wrapped: Any, buckets: Any, shape: Any, seeds: Any, turns: Any) -> None:
-    """Fill `turns` (multiples of 2 pi) over every region that holds a seed."""
-    strides = (shape[1] * shape[2], shape[2], 1)
+def _grow(wrapped: Any, buckets: Any, strides: Any, seeds: Any, turns: Any) -> int:
+    """Fill `turns` (multiples of 2 pi) over every region that holds a seed; returns how many voxels it reached."""
     heads = np.full(BUCKETS, -1, np.int64)
     following = np.empty(buckets.size, np.int32)
+    offers = np.full(turns.size, BUCKETS - 1, np.uint8)
+    reached = 0
     for seed in seeds:
         turns[seed] = 0
-        lowest = _push_edges(seed, shape, buckets, turns, heads, following, BUCKETS)
+        offers[seed] = 0
+        reached += 1
+        lowest = _push_edges(seed, strides, buckets, offers, heads, following, BUCKETS)
         while lowest < BUCKETS:
             edge = heads[lowest]
             if edge < 0:
@@ -101,13 +103,16 @@ def _grow(wrapped: Any, buckets: Any, shape: Any, seeds: Any, turns: Any) -> Non
             heads[lowest] = following[edge]
             near = edge // 3
             far = near + strides[edge % 3]
-            if turns[near] == NOT_YET:
+            if offers[near] != 0:
                 near, far = far, near
-            elif turns[far] != NOT_YET:
+            elif offers[far] == 0:
                 continue
             step = float(wrapped[near]) - float(wrapped[far])
             turns[far] = turns[near] + np.int32(np.round(step / TWO_PI))
-            lowest = _push_edges(far, shape, buckets, turns, heads, following, lowest)
+            offers[far] = 0
+            reached += 1
+            lowest = _push_edges(far, strides, buckets, offers, heads, following, lowest)
+    return reached
 
 
 def region_growing(
@@ -164,12 +169,22 @@ def _unwrap_box(wrapped: Any, inside: Any, noise: Any, progress: Progress) -> An
     buckets = np.empty((*inside.shape, 3), np.uint8)
     _edge_buckets(inside.shape[0], wrapped, inside, noise, buckets)
     progress(0.2)
-    labels, count = scipy.ndimage.label(inside)
-    seeds = islands.best_voxels(labels.ravel(), noise.ravel(), count)
-    turns = np.full(inside.size, NOT_YET, np.int32)
-    _grow(wrapped.ravel(), buckets.ravel(), inside.shape, seeds, turns)
+    _, ny, nz = inside.shape
+    strides = np.array((ny * nz, nz, 1))
+    turns = np.zeros(inside.size, np.int32)
+    # Nearly every mask is one region: try that, and look for more only where something was left.
+    seeds = islands.best_voxels(inside.ravel().view(np.uint8), noise.ravel(), 1)
+    reached = _grow(wrapped.ravel(), buckets.ravel(), strides, seeds, turns)
+    progress(0.6)
+    several = reached < int(np.count_nonzero(inside))
+    if several:
+        labels, count = scipy.ndimage.label(inside)
+        seeds = islands.best_voxels(labels.ravel(), noise.ravel(), count)
+        _grow(wrapped.ravel(), buckets.ravel(), strides, seeds, turns)
     progress(0.9)
     turns = turns.reshape(inside.shape)
-    turns[~inside] = 0
-    islands.align(wrapped, turns, labels, count)
+    if several:
+        islands.align(wrapped, turns, labels, count)
+    else:
+        islands.centre(wrapped, turns, inside)
     return np.where(inside, wrapped + np.float32(TWO_PI) * turns.astype(np.float32), np.float32(0))
