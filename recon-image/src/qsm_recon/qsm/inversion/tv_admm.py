@@ -18,6 +18,7 @@ The number of iterations is fixed: it is part of the regularisation (the error i
 makes the run time known.
 """
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -71,7 +72,8 @@ class TvAdmm:
 
     def __init__(self, problem: DipoleProblem, params: TvAdmmParams) -> None:
         xp = problem.xp
-        self.problem = problem
+        self.problem = replace(problem, noise_ppm=None, magnitude=None, csf_mask=None)
+        """What is read on the way; weights and edges are made of the rest."""
         self.penalty = params.data_penalty
         self.rad_per_ppm = RAD_PER_PPM if params.nonlinear else 0.0
         self.measured = problem.field_ppm
@@ -106,9 +108,12 @@ class TvAdmm:
             right = tv_steps.shrink(self.x, self.gradient_dual, self.limit, self.problem.voxel_size_mm)
             tv_steps.fit_data(self._field, self.data_dual, self.weights, self.measured, self.penalty, self.rad_per_ppm)
             smooth, data = backend.rfftn(right), backend.rfftn(self._field)
+            del right, self._field, self.x  # each as large as one of those to come
             tv_steps.combine(smooth, data, self.kernel, self.symbols, self.ratio)
             self._field = backend.irfftn(data, shape)
+            del data
             self.x = backend.irfftn(smooth, shape)
+            del smooth
             self.done += 1
             progress((i + 1) / count)
 
@@ -139,9 +144,10 @@ def tv_admm(problem: DipoleProblem, params: TvAdmmParams, progress: Progress = s
     ----------
     Bilgic et al. 2014, doi:10.1002/mrm.25029; Milovic et al. 2018, doi:10.1002/mrm.27073.
     """
-    iteration = TvAdmm(problem, params)
+    iteration, warnings = TvAdmm(problem, params), input_warnings(problem)
+    del problem  # its volumes: nothing reads them from here on
     iteration.iterate(params.iterations, progress)
-    return DipoleSolution(iteration.x, problem.mask, params.iterations, input_warnings(problem))
+    return DipoleSolution(iteration.x, iteration.problem.mask, params.iterations, warnings)
 
 
 def input_warnings(problem: DipoleProblem) -> tuple[str, ...]:
