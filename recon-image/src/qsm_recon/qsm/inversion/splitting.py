@@ -53,8 +53,10 @@ class Splitting:
             self.field, self.data_dual, weights, measured, self.penalty, self.rad_per_ppm, self.newton_steps
         )
         smooth, data = backend.rfftn(right), backend.rfftn(self.field)
+        del right, self.field, self.x  # each as large as one of those to come
         tv_steps.combine(smooth, data, self.kernel, self.symbols, self.ratio)
         self.field = backend.irfftn(data, self.shape)
+        del data
         self.x = backend.irfftn(smooth, self.shape)
 
 

@@ -18,6 +18,7 @@ The number of iterations is fixed: it is part of the regularisation (the error i
 makes the run time known.
 """
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -86,7 +87,8 @@ class TvAdmm(Splitting):
             data_penalty=params.data_penalty,
             rad_per_ppm=RAD_PER_PPM if params.nonlinear else 0.0,
         )
-        self.problem = problem
+        self.problem = replace(problem, noise_ppm=None, magnitude=None, csf_mask=None)
+        """What is read on the way; weights and edges are made of the rest."""
         self.measured = problem.field_ppm
         self.full_weights = self.weights = tv_weights(problem, params)
         self.least_scale = noise_ppm * _median_amplitude(self.full_weights)
@@ -132,9 +134,10 @@ def tv_admm(problem: DipoleProblem, params: TvAdmmParams, progress: Progress = s
     ----------
     Bilgic et al. 2014, doi:10.1002/mrm.25029; Milovic et al. 2018, doi:10.1002/mrm.27073.
     """
-    iteration = TvAdmm(problem, params)
+    iteration, warnings = TvAdmm(problem, params), input_warnings(problem)
+    del problem  # its volumes: nothing reads them from here on
     iteration.iterate(params.iterations, progress)
-    return DipoleSolution(iteration.x, problem.mask, params.iterations, input_warnings(problem))
+    return DipoleSolution(iteration.x, iteration.problem.mask, params.iterations, warnings)
 
 
 def input_warnings(problem: DipoleProblem) -> tuple[str, ...]:
