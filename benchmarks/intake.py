@@ -39,14 +39,22 @@ def main() -> None:
     ]
     with kubernetes_for_tests.running_cluster() as kubernetes, kubernetes.custom_resources():
         if chosen.latency:
+            _tell("time from event to QSMJob (4 min)")
             parts.append(_latencies(kubernetes, chosen.latency))
         if chosen.flood_seconds:
+            _tell(f"a flood of hints ({chosen.flood_seconds:.0f} s, and as long to prepare)")
             parts.append(flood(kubernetes, chosen.flood_seconds))
         if chosen.chaos:
+            _tell(f"{chosen.chaos} acquisitions in chaos (5 min for 1,000)")
             parts.append(_chaos(kubernetes, chosen.chaos, chosen.kill_seconds))
     if chosen.fetch:
+        _tell(f"fetching {chosen.fetch} images (2 min)")
         parts.append(orthanc_fetch.figures(chosen.fetch))
     print(pages.write_page("intake-figures.md", parts))
+
+
+def _tell(what: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {what} ...", flush=True)
 
 
 def _latencies(kubernetes: Any, count: int) -> str:
