@@ -5,13 +5,14 @@ Nothing moves between host and device except through `to_device` and `to_host`, 
 visible in the code that asks for it.
 """
 
-import os
 from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
 import scipy.fft
 import scipy.ndimage
+
+from qsm_recon.qsm import cores
 
 try:
     import cupy
@@ -51,8 +52,8 @@ def ndimage(array: Array) -> ModuleType:
 
 
 def threads() -> int:
-    """CPU threads to use: the cores this process may run on (cgroup and affinity respected by the OS)."""
-    return len(os.sched_getaffinity(0))
+    """CPU threads to use: one for each core that affinity and a container's CPU limit leave this process."""
+    return cores.usable()
 
 
 def contiguous(array: Array) -> Array:
