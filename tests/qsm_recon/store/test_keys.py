@@ -2,8 +2,11 @@
 
 import ast
 import dataclasses
+import gc
 import shutil
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +214,22 @@ def test_a_given_mask_counts() -> None:
     with_mask, with_other = (keys(mask=volume_sha256(m)) for m in (mask, turned))
     assert changed(keys(), with_mask) == set(STAGES) - {"field_mapping"}
     assert changed(with_other, with_mask) == set(STAGES) - {"field_mapping"}
+
+
+def test_several_threads_may_ask_at_once(sources: Path) -> None:
+    """CPython 3.11 counts the depth of a syntax tree in one place for all threads (its issue 106905)."""
+
+    def yield_to_another_thread(*_: object) -> None:
+        time.sleep(0)
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(yield_to_another_thread)
+    gc.set_threshold(50)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(code_version.reached, stage.compute.__module__) for stage in (*CHAIN, *CHAIN)]
+            found = [one.result() for one in asked]
+    finally:
+        gc.callbacks.remove(yield_to_another_thread)
+        gc.set_threshold(*thresholds)
+    assert found[: len(CHAIN)] == found[len(CHAIN) :]

@@ -9,12 +9,15 @@ import ast
 import hashlib
 import importlib.metadata
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 
 STANDARD = sys.stdlib_module_names
 PROGRAM = "qsm_recon"
 _ROOT = Path(__file__).parents[1]
+_one_parses = threading.Lock()
+"""CPython counts the depth of a tree for all threads together: two that parse at once may fail (its issue 106905)."""
 
 NUMERIC = ("numpy", "scipy", "numba", "llvmlite")
 """Libraries whose version may change a result's bits."""
@@ -59,7 +62,9 @@ def _version(name: str) -> str:
 def _imported(module: str) -> tuple[str, ...]:
     """The program's modules that one file imports, and the packages it lies in."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(_source(module))):
+    with _one_parses:
+        tree = ast.parse(_source(module))
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
