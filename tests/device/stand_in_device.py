@@ -13,6 +13,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,6 +32,8 @@ KNOWN = {
 UFUNC_KEYWORDS = {"out", "casting", "dtype"}
 MAKERS = {"arange", "empty", "eye", "full", "identity", "indices", "linspace", "ones", "zeros", "meshgrid"}
 """What makes arrays from numbers: every other function wants an array of the device."""
+SMALLEST_VOLUME = 10_000
+"""Voxels from which on a crossing counts as one of a volume: about 22 along each axis."""
 SCALARS = (bool, int, float, complex, np.generic)
 OPERATORS = [
     "add",
@@ -62,8 +65,8 @@ class Crossing:
 
     @property
     def is_volume(self) -> bool:
-        """Whether it is a volume (or several): neither a profile nor a number."""
-        return sum(n > 1 for n in self.shape) >= 3
+        """Whether it is a volume (or several): no number, no profile, no small ball."""
+        return sum(n > 1 for n in self.shape) >= 3 and prod(self.shape) >= SMALLEST_VOLUME
 
 
 @dataclass
