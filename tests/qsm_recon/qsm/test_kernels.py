@@ -1,7 +1,11 @@
 """Laws and closed forms of the kernels: a sphere's field, adjoint pairs, symmetry."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
+from places import Place
 
 from qsm_recon.qsm import backend, kernels
 
@@ -145,3 +149,26 @@ def test_harmonic_mean_of_cubes_is_the_spherical_mean() -> None:
 def test_a_ball_wider_than_the_grid_is_refused() -> None:
     with pytest.raises(ValueError, match="does not fit"):
         kernels.sphere_kernel((8, 8, 8), UNIT, 5.0)
+
+
+@pytest.mark.parametrize("shape", [(24, 30, 28), (25, 27, 31)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda shape, xp: kernels.dipole_kernel(shape, (1.0, 0.8, 2.0), (0.48, 0.6, 0.64), xp),
+        lambda shape, xp: kernels.sphere_kernel(shape, (1.0, 0.8, 2.0), 5.0, xp),
+        lambda shape, xp: kernels.harmonic_mean_kernel(shape, (1.0, 0.8, 2.0), 5.0, xp),
+        lambda shape, xp: kernels.laplacian_symbol(shape, (1.0, 0.8, 2.0), xp),
+    ],
+    ids=["dipole", "sphere", "harmonic-mean", "laplacian"],
+)
+def test_a_device_makes_its_own_kernels(
+    shape: tuple[int, int, int], make: Callable[[tuple[int, int, int], Any], Any], device: Place
+) -> None:
+    """The same as the host's; no volume is carried over."""
+    there = make(shape, backend.cupy)
+    if device.traffic is not None:
+        assert not device.traffic.volumes()
+    found, expected = device.get(there), make(shape, np)
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=3e-7)

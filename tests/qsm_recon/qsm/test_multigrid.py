@@ -1,9 +1,11 @@
 """Poisson's equation in a region of any shape: the right operator, a symmetric cycle, few iterations at every size."""
 
-from types import ModuleType
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from places import Place
 
 from qsm_recon.qsm import backend, multigrid
 from qsm_recon.qsm.multigrid import Poisson
@@ -117,29 +119,18 @@ def test_islands_and_single_voxels_are_solved_each_for_itself() -> None:
     assert np.abs(alone[11:18, 11:18, 11:18]).max() < 1e-4
 
 
-def test_compiled_passes_are_the_array_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_passes_are_the_array_passes(device: Place) -> None:
     region = ball((13, 12, 11))
-    level = Poisson(region, (1.0, 1.2, 3.0)).levels[0]
-    right = inside(region, 5)
 
-    def passes() -> list[np.ndarray]:
-        x = inside(region, 6)
+    def passes(put: Callable[[np.ndarray], Any]) -> list[Any]:
+        level = Poisson(put(region), (1.0, 1.2, 3.0)).levels[0]
+        x, right = put(inside(region, 6)), put(inside(region, 5))
         multigrid.relax(level, x, right, 0)
         multigrid.relax(level, x, right, 1)
         return [x, multigrid.residual(level, x, right), multigrid.residual(level, x, None)]
 
-    compiled = passes()
-    with monkeypatch.context() as patch:
-        patch.setattr(backend, "is_device_array", lambda _: True)
-        patch.setattr(backend, "namespace", numpy)
-        arrays = passes()
-    for one, other in zip(compiled, arrays, strict=True):
+    for one, other in zip(passes(np.array), device.get(passes(device.put)), strict=True):
         np.testing.assert_allclose(one, other, atol=2e-6 * np.abs(one).max() + 1e-7)
-
-
-def numpy(_: np.ndarray) -> ModuleType:
-    """NumPy in the place of CuPy."""
-    return np
 
 
 def test_same_bits_for_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from places import Place
 
 from qsm_recon.qsm import backend
 from qsm_recon.qsm.vector_spaces import HalfSpectra
@@ -19,33 +20,24 @@ def volume(spectrum: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("as_arrays", [False, True])
-def test_product_is_that_of_the_volumes(
-    shape: tuple[int, int, int], as_arrays: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_product_is_that_of_the_volumes(shape: tuple[int, int, int], place: Place) -> None:
     a, b = spectra(shape, 2)
-    space = HalfSpectra(shape[2], np.ones(a.shape, dtype=np.float32))
-    monkeypatch.setattr(backend, "is_device_array", lambda _: as_arrays)
-    monkeypatch.setattr(backend, "namespace", lambda _: np)
-    found = space.inner(a, b)
-    monkeypatch.undo()
+    space = HalfSpectra(shape[2], place.put(np.ones(a.shape, dtype=np.float32)))
+    found = space.inner(place.put(a), place.put(b))
     assert found == pytest.approx(volume(a, shape).size * np.sum(volume(a, shape) * volume(b, shape)), rel=1e-4)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_compiled_updates_equal_the_array_form(shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_updates_equal_the_array_form(shape: tuple[int, int, int], device: Place) -> None:
     x, r, p, q = spectra(shape, 4)
     inverse = np.random.default_rng(1).random(x.shape).astype(np.float32)
-    space = HalfSpectra(shape[2], inverse)
     results = []
-    for as_arrays in (False, True):
-        vectors = [v.copy() for v in (x, r, p, q)]
-        monkeypatch.setattr(backend, "is_device_array", lambda _, flag=as_arrays: flag)
-        monkeypatch.setattr(backend, "namespace", lambda _: np)
+    for put, get in ((np.array, np.asarray), (device.put, device.get)):
+        space = HalfSpectra(shape[2], put(inverse))
+        vectors = [put(v) for v in (x, r, p, q)]
         norms = [*space.advance(*vectors, 0.3), *space.norms(vectors[1])]
         space.redirect(vectors[2], vectors[1], 0.7)
-        monkeypatch.undo()
-        results.append((vectors, norms))
+        results.append(([get(v) for v in vectors], norms))
     (vectors, norms), (others, other_norms) = results
     assert norms == pytest.approx(other_norms, rel=1e-5)
     assert norms[:2] == pytest.approx(norms[2:], rel=1e-12)

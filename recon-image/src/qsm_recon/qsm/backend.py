@@ -1,8 +1,8 @@
 """NumPy or CuPy, by the array that comes in: the only file that imports CuPy.
 
 A function of the science asks `namespace(array)` for its `xp` and returns the same kind of array it was given.
-Nothing moves between host and device except through `to_device` and `to_host`, so a transfer is always
-visible in the code that asks for it.
+No volume moves between host and device except through `to_device`, `to_device_of` and `to_host`, so a transfer is
+always visible in the code that asks for it. (The axes of a kernel, a few kB, go by the array module's `asarray`.)
 """
 
 from types import ModuleType
@@ -111,3 +111,8 @@ def to_device(array: Array) -> Any:
     if not gpu_available():
         raise RuntimeError("no CUDA device is available")
     return cupy.asarray(array)
+
+
+def to_device_of(array: Array, host: Any) -> Array:
+    """`host` where `array` lives: copied to its device, or itself. The way back from a step whose home is the host."""
+    return to_device(host) if is_device_array(array) else host

@@ -59,10 +59,29 @@ def dipole_kernel(shape: Shape, voxel_size_mm: Triple, b0_direction: Triple, xp:
             nyquist[n // 2] = True
         along.append(np.where(nyquist, 0.0, f * b))
         unpaired.append(np.where(nyquist, (f * b) ** 2, 0.0))
+    if xp is not np:
+        return _dipole_on_device([f**2 for f in k], along, unpaired, xp)
     kernel = np.empty([f.size for f in k], dtype=np.float32)
     _dipole(shape[0], *(f**2 for f in k), *along, *unpaired, kernel)
     kernel[0, 0, 0] = 0.0
-    return xp.asarray(kernel)
+    return kernel
+
+
+def _dipole_on_device(squares: list[Any], along: list[Any], unpaired: list[Any], xp: Any) -> Array:
+    """What `_dipole` computes: only its axes travel, no volume does."""
+
+    def sum_over_axes(parts: list[Any]) -> Array:
+        x, y, z = (xp.asarray(part) for part in parts)
+        return x[:, None, None] + y[:, None] + z
+
+    numerator = sum_over_axes(along)
+    numerator *= numerator
+    numerator += sum_over_axes(unpaired)
+    denominator = sum_over_axes(squares)
+    denominator[0, 0, 0] = 1
+    kernel = (1 / 3 - numerator / denominator).astype(xp.float32)
+    kernel[0, 0, 0] = 0
+    return kernel
 
 
 @jit_rows
@@ -108,13 +127,13 @@ def _spectrum_of_ball(shape: Shape, voxel_size_mm: Triple, radius_mm: float, xp:
     reach = _reach(voxel_size_mm, radius_mm)
     if not ball_fits(shape, voxel_size_mm, radius_mm):
         raise ValueError(f"a ball of {radius_mm} mm does not fit the grid {shape} of {voxel_size_mm} mm voxels")
-    ball = np.zeros(shape, dtype=np.float32)
     index = [np.arange(-r, r + 1) for r in reach]
     rendered = _rendered_ball(index, voxel_size_mm, radius_mm)
     if even and len(set(voxel_size_mm)) > 1:
         rendered = _with_even_moments(rendered, index, voxel_size_mm)
-    ball[np.ix_(*index)] = rendered
-    return xp.asarray(np.ascontiguousarray(backend.rfftn(ball).real))
+    ball = xp.zeros(shape, dtype=np.float32)
+    ball[xp.ix_(*(xp.asarray(i) for i in index))] = xp.asarray(rendered)
+    return backend.contiguous(backend.rfftn(ball).real)
 
 
 def ball_fits(shape: Shape, voxel_size_mm: Triple, radius_mm: float) -> bool:
@@ -186,11 +205,11 @@ def laplacian_symbol(shape: Shape, voxel_size_mm: Triple, xp: ModuleType | Any =
 
     Equal to |E(k)|^2 with E the symbol of the forward differences, 1/mm^2.
     """
-    parts = [
-        (2 - 2 * np.cos(2 * np.pi * k * h)) / h**2
+    x, y, z = (
+        xp.asarray((2 - 2 * np.cos(2 * np.pi * k * h)) / h**2)
         for k, h in zip(frequencies_per_mm(shape, voxel_size_mm), voxel_size_mm, strict=True)
-    ]
-    return xp.asarray((parts[0] + parts[1] + parts[2]).astype(np.float32))
+    )
+    return (x + y + z).astype(np.float32)
 
 
 def gradient(volume: Array, voxel_size_mm: Triple) -> Array:

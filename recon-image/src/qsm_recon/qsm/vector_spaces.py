@@ -117,8 +117,10 @@ class HalfSpectra:
 
     def _total(self, product: Array) -> float:
         xp = backend.namespace(product)
-        total = 2 * float(xp.sum(product, dtype=xp.float64)) - float(xp.sum(product[..., 0], dtype=xp.float64))
-        return total - float(xp.sum(product[..., -1], dtype=xp.float64)) if self.nyquist else total
+        total = 2 * xp.sum(product, dtype=xp.float64) - xp.sum(product[..., 0], dtype=xp.float64)
+        if self.nyquist:
+            total = total - xp.sum(product[..., -1], dtype=xp.float64)
+        return float(total)  # once: the device is waited for
 
 
 def _rows(array: Array) -> Array:

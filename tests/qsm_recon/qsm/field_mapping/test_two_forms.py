@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from places import Place
 
 from qsm_recon.qsm.field_mapping import array_fit, compiled_fit
 from qsm_recon.qsm.field_mapping.settings import FitSettings
@@ -23,7 +24,7 @@ from qsm_recon.qsm.field_mapping.settings import FitSettings
     ],
 )
 def test_arrays_and_compiled_agree(
-    known: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, te: Any, bipolar: bool, linear: bool
+    known: Callable[..., Any], device: Place, monkeypatch: pytest.MonkeyPatch, te: Any, bipolar: bool, linear: bool
 ):
     monkeypatch.setattr(array_fit, "VALUES_PER_SLAB", 5000)  # several slabs even here
     truth = known(te, bipolar=bipolar)
@@ -35,7 +36,9 @@ def test_arrays_and_compiled_agree(
     magnitude[0, 10] = 0
     magnitude[1:, 11] = 0
     for start in (None, np.nan_to_num(truth.slope_rad).astype(np.float32)):
-        arrays = array_fit.fit(magnitude, truth.scan.phase_rad, truth.plan, settings, start)
+        images = device.put(magnitude), device.put(truth.scan.phase_rad)
+        there = array_fit.fit(*images, truth.plan, settings, None if start is None else device.put(start))
+        arrays = device.get(there)
         compiled = compiled_fit.fit(magnitude, truth.scan.phase_rad, truth.plan, settings, start)
         difference = arrays[0] - compiled[0]
         if start is None:

@@ -1,10 +1,11 @@
 """TV-ADMM: its fused steps are the array steps, each step solves what it says, and the whole recovers a source."""
 
 from collections.abc import Callable
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
+from places import Place
 
 from qsm_recon.errors import InputError
 from qsm_recon.qsm import backend, kernels
@@ -23,41 +24,31 @@ def noise_volume(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape or SHAPE).astype(np.float32)
 
 
-def both_forms(monkeypatch: pytest.MonkeyPatch, step: Callable[[], tuple[np.ndarray, ...]]) -> list[tuple]:
+def both_forms(device: Place, step: Callable[[Callable[[np.ndarray], Any]], tuple[Any, ...]]) -> list[tuple]:
     """Result of the compiled form, and of the array form on the same input."""
-    compiled = step()
-    with monkeypatch.context() as patch:
-        patch.setattr(backend, "is_device_array", lambda _: True)
-        patch.setattr(backend, "namespace", namespace_of_numpy)
-        return [compiled, step()]
+    return [step(np.array), device.get(step(device.put))]
 
 
-def namespace_of_numpy(_: np.ndarray) -> ModuleType:
-    """NumPy in the place of CuPy."""
-    return np
+def test_shrink_host_is_array(device: Place) -> None:
+    def step(put: Callable[[np.ndarray], Any]) -> tuple[Any, ...]:
+        dual = put(noise_volume(2, 3, *SHAPE) * 0.1)
+        limit = put(np.abs(noise_volume(3, 3, *SHAPE)) * 0.1)
+        return tv_steps.shrink(put(noise_volume(1)), dual, limit, VOXEL), dual
 
-
-def test_shrink_host_is_array(monkeypatch: pytest.MonkeyPatch) -> None:
-    def step() -> tuple[np.ndarray, ...]:
-        dual = noise_volume(2, 3, *SHAPE) * 0.1
-        limit = np.abs(noise_volume(3, 3, *SHAPE)) * 0.1
-        return tv_steps.shrink(noise_volume(1), dual, limit, VOXEL), dual
-
-    (out, dual), (array_out, array_dual) = both_forms(monkeypatch, step)
+    (out, dual), (array_out, array_dual) = both_forms(device, step)
     np.testing.assert_allclose(dual, array_dual, atol=1e-6)
     np.testing.assert_allclose(out, array_out, atol=1e-5)
 
 
 @pytest.mark.parametrize("rad_per_ppm", [0.0, 6.4])
-def test_fit_data_host_is_array(monkeypatch: pytest.MonkeyPatch, rad_per_ppm: float) -> None:
-    def step() -> tuple[np.ndarray, ...]:
-        field, dual = noise_volume(1), noise_volume(2) * 0.1
+def test_fit_data_host_is_array(device: Place, rad_per_ppm: float) -> None:
+    def step(put: Callable[[np.ndarray], Any]) -> tuple[Any, ...]:
         weights = np.maximum(noise_volume(3), 0)
-        dual[weights == 0] = 0
-        tv_steps.fit_data(field, dual, weights, noise_volume(4) * 0.2, 0.3, rad_per_ppm)
+        field, dual = put(noise_volume(1)), put(np.where(weights == 0, 0, noise_volume(2) * np.float32(0.1)))
+        tv_steps.fit_data(field, dual, put(weights), put(noise_volume(4) * 0.2), 0.3, rad_per_ppm)
         return field, dual
 
-    (field, dual), (array_field, array_dual) = both_forms(monkeypatch, step)
+    (field, dual), (array_field, array_dual) = both_forms(device, step)
     np.testing.assert_allclose(field, array_field, atol=2e-5)
     np.testing.assert_allclose(dual, array_dual, atol=2e-5)
 
@@ -70,7 +61,7 @@ def test_sine_and_cosine_of_any_angle() -> None:
     np.testing.assert_allclose(found, exact, atol=3e-6)
 
 
-def test_combine_host_is_array_and_solves_its_equation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_combine_host_is_array_and_solves_its_equation(device: Place) -> None:
     kernel = kernels.dipole_kernel(SHAPE, VOXEL, GEOMETRY.b0_direction)
     symbols = tuple(
         ((2 - 2 * np.cos(2 * np.pi * k * h)) / h**2).astype(np.float32)
@@ -79,11 +70,11 @@ def test_combine_host_is_array_and_solves_its_equation(monkeypatch: pytest.Monke
 
     spectra = backend.rfftn(noise_volume(1)), backend.rfftn(noise_volume(2))
 
-    def step() -> tuple[np.ndarray, ...]:
-        smooth, data = spectra[0].copy(), spectra[1].copy()
-        return tv_steps.combine(smooth, data, kernel, symbols, 0.2), data
+    def step(put: Callable[[np.ndarray], Any]) -> tuple[Any, ...]:
+        smooth, data = map(put, spectra)
+        return tv_steps.combine(smooth, data, put(kernel), tuple(map(put, symbols)), 0.2), data
 
-    (x, field), (array_x, array_field) = both_forms(monkeypatch, step)
+    (x, field), (array_x, array_field) = both_forms(device, step)
     np.testing.assert_allclose(x, array_x, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(field, array_field, rtol=1e-4, atol=1e-4)
     left = (np.float32(0.2) * sum(symbols) + kernel**2) * x

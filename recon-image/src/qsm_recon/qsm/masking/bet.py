@@ -147,9 +147,7 @@ def bet(scan: MultiEchoScan, fit: FieldFit, params: BetParams, progress: Progres
         mask = morphology.largest_component(morphology.erode(mask, voxel, params.erosion_mm))
     progress(1.0)
     done = finish(mask, voxel, quality, warnings, (params.volume_low_l, params.volume_high_l))
-    if backend.is_device_array(scan.magnitude):
-        done = BrainMask(backend.to_device(done.mask), done.quality, done.warnings)
-    return done
+    return BrainMask(backend.to_device_of(scan.magnitude, done.mask), done.quality, done.warnings)
 
 
 def _find_surface(image: Array, voxel: Voxel, params: BetParams, progress: Progress) -> _Surface:

@@ -90,6 +90,4 @@ def threshold(scan: MultiEchoScan, fit: FieldFit, params: ThresholdParams, progr
     progress(1.0)
     quality = {"threshold_share": level / float(np.percentile(image, 98))}
     done = finish(mask, voxel, quality, (), None)
-    if backend.is_device_array(scan.magnitude):
-        done = BrainMask(backend.to_device(done.mask), done.quality, done.warnings)
-    return done
+    return BrainMask(backend.to_device_of(scan.magnitude, done.mask), done.quality, done.warnings)

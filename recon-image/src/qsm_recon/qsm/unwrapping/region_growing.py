@@ -146,19 +146,18 @@ def region_growing(
     Array
         (x, y, z) float32 in rad, 0 outside `mask`.
     """
-    xp = backend.namespace(wrapped_rad)
     inside = np.ascontiguousarray(backend.to_host(mask), dtype=bool)
     result = np.zeros(inside.shape, np.float32)
     if inside.any():
         box = scipy.ndimage.find_objects(inside.view(np.uint8))[0]
         result[box] = _unwrap_box(
-            np.ascontiguousarray(backend.to_host(wrapped_rad)[box], np.float32),
+            np.ascontiguousarray(backend.to_host(wrapped_rad[box]), np.float32),
             np.ascontiguousarray(inside[box]),
-            np.ascontiguousarray(backend.to_host(noise_rad)[box], np.float32),
+            np.ascontiguousarray(backend.to_host(noise_rad[box]), np.float32),
             progress,
         )
     progress(1.0)
-    return xp.asarray(result)
+    return backend.to_device_of(wrapped_rad, result)
 
 
 def _unwrap_box(wrapped: Any, inside: Any, noise: Any, progress: Progress) -> Any:
