@@ -6,6 +6,7 @@ The stand-in finds silent transfers and what CuPy lacks; rounding, speed and mem
 from collections import Counter
 from dataclasses import fields
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,12 @@ from places import Place
 from qsm_recon import devices, recipes
 from qsm_recon.qsm import backend
 from qsm_recon.qsm.config import RecipeConfig
+from qsm_recon.qsm.observing import StageClock
 from qsm_recon.qsm.pipeline import Reconstruction, reconstruct
 from qsm_recon.simulation import Phantom, make_phantom, protocol
+from qsm_recon.store.in_folder import FolderBacking
+from qsm_recon.store.interim import InterimData, Origin, running
+from qsm_recon.store.store import Store
 
 TOLERANCE_PPB = 0.01
 """Root mean square of the difference in susceptibility between host and device."""
@@ -154,3 +159,32 @@ def test_mask_is_found_on_the_host_and_comes_back(device: Place, masking: dict[s
         assert sum(n for (_, to), n in for_mask.items() if to == "device") == 1
         assert moved - for_mask == SCAN_IN | NOISE_SAMPLE | QUEUE
     assert difference_ppb(host, there) < TOLERANCE_PPB
+
+
+def test_a_store_gives_back_what_the_device_gave(device: Place, tmp_path: Path) -> None:
+    store = Store(FolderBacking(tmp_path / "store"))
+    store.check(make=True)
+    scan, mask, clock = phantom("even").scan(), phantom("even").truth.mask, StageClock()
+    maps, outcomes = [], []
+    for _ in range(2):
+        with running(
+            InterimData(store, "fail"),
+            recipes.load("fast-v1"),
+            "gpu",
+            scan,
+            np.eye(4),
+            mask=mask,
+            origin=Origin(),
+            clock=clock,
+        ) as kept:
+            images = devices.scan_on("gpu", scan)
+            there = reconstruct(
+                images, kept.recipe.config, mask=devices.mask_on("gpu", mask), clock=clock, keeper=kept.stage_keeper
+            )
+            kept.settle()
+        assert kept.keeper is not None
+        outcomes.append({note.outcome for note in kept.keeper.notes.values()})
+        assert not any(isinstance(getattr(there, field.name), np.ndarray) for field in fields(there))
+        maps.append(device.get(there.chi_ppm))
+    assert outcomes[1] == {"cached"} != outcomes[0]
+    assert np.array_equal(*maps)
