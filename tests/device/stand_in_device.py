@@ -4,16 +4,14 @@ Its arrays are no NumPy arrays, though NumPy works on the memory that they hide.
 with them, nothing turns into a host array by itself, reductions stay arrays, and only what CuPy 14.2 has under a name
 and with the parameters of `cupy_names.txt` (written from the real one) can be called. Crossings are written down.
 
-Stricter than CuPy, on purpose: a host array as an index is refused (CuPy would carry it over in silence), and memory
-of `empty` holds NaN. Laxer: it knows no streams, no kernels' rounding, no memory limit, and no function's limits on
-dtypes or on values of its parameters. What depends on those, a real device has to show.
+Stricter than CuPy, on purpose: a host array as an index is refused (CuPy would carry it over in silence), NumPy's
+submodules are not dispatched, and memory of `empty` holds NaN. Laxer: it knows no streams, no kernels' rounding, no
+memory limit, and no function's limits on dtypes or on values of its parameters. What depends on those, a real device
+has to show.
 """
 
 import operator
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +19,7 @@ from typing import Any
 import numpy as np
 import scipy.fft
 import scipy.ndimage
+from crossings import Traffic
 
 KNOWN = {
     name: parameters.split()
@@ -32,8 +31,6 @@ KNOWN = {
 UFUNC_KEYWORDS = {"out", "casting", "dtype"}
 MAKERS = {"arange", "empty", "eye", "full", "identity", "indices", "linspace", "ones", "zeros", "meshgrid"}
 """What makes arrays from numbers: every other function wants an array of the device."""
-SMALLEST_VOLUME = 10_000
-"""Voxels from which on a crossing counts as one of a volume: about 22 along each axis."""
 SCALARS = (bool, int, float, complex, np.generic)
 OPERATORS = [
     "add",
@@ -51,51 +48,6 @@ OPERATORS = [
     "matmul",
 ]
 STATE = ("shape", "dtype", "ndim", "size", "nbytes", "itemsize", "strides", "flags")
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """One copy between host and device."""
-
-    to: str
-    """host or device."""
-    shape: tuple[int, ...]
-    asked_by: str
-    """Nearest function of the program that is not the door itself: `file.function`."""
-
-    @property
-    def is_volume(self) -> bool:
-        """Whether it is a volume (or several): no number, no profile, no small ball."""
-        return sum(n > 1 for n in self.shape) >= 3 and prod(self.shape) >= SMALLEST_VOLUME
-
-
-@dataclass
-class Traffic:
-    """What has crossed, and how often a number was waited for."""
-
-    crossings: list[Crossing] = field(default_factory=list)
-    numbers: int = 0
-    """float(), int(), bool() and item(): each waits for the device."""
-
-    def note(self, to: str, array: Any) -> None:
-        self.crossings.append(Crossing(to, array.shape, _asker()))
-
-    def clear(self) -> None:
-        self.crossings.clear()
-        self.numbers = 0
-
-    def volumes(self) -> list[Crossing]:
-        return [crossing for crossing in self.crossings if crossing.is_volume]
-
-
-def _asker() -> str:
-    frame = sys._getframe(1)
-    while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        if "qsm_recon" in path.parts and "tests" not in path.parts and path.name != "backend.py":
-            return f"{path.stem}.{frame.f_code.co_name}"
-        frame = frame.f_back
-    return "test"
 
 
 traffic = Traffic()

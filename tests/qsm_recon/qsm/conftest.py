@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 import stand_in_device
-from places import Place
+from array_places import Place
 
 from qsm_recon.qsm import backend
 

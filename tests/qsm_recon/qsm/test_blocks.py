@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from places import Place
+from array_places import Place
 
 from qsm_recon.qsm.blocks import block_mean
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from places import Place
+from array_places import Place
 
 from qsm_recon.qsm.least_squares import least_squares
 

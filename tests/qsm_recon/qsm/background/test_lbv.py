@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from places import Place
+from array_places import Place
 
 from qsm_recon.errors import InputError
 from qsm_recon.qsm.background import LbvParams, remove_background

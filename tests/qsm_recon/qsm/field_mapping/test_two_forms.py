@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from places import Place
+from array_places import Place
 
 from qsm_recon.qsm.field_mapping import array_fit, compiled_fit
 from qsm_recon.qsm.field_mapping.settings import FitSettings

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from places import Place
+from array_places import Place
 
 from qsm_recon.errors import InputError
 from qsm_recon.qsm import backend, kernels

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from array_places import Place
 
 from qsm_recon.errors import InputError
 from qsm_recon.qsm.referencing import ReferencingParams, find_csf, reference
@@ -37,19 +38,20 @@ LEFT, RIGHT, THIRD, FOURTH = (
 
 @pytest.mark.parametrize("ventricles", [[LEFT], [LEFT, RIGHT], [LEFT, RIGHT, THIRD]], ids=["one", "two", "three"])
 def test_finds_as_many_ventricles_as_there_are(
-    mask: np.ndarray, r2star: np.ndarray, ventricles: list[np.ndarray]
+    mask: np.ndarray, r2star: np.ndarray, ventricles: list[np.ndarray], place: Place
 ) -> None:
     fluid = np.logical_or.reduce(ventricles)
     r2star[fluid] = 2
-    csf = find_csf(r2star, mask, GEOMETRY, PARAMS)
+    csf = find_csf(place.put(r2star), place.put(mask), GEOMETRY, PARAMS)
     assert csf.found
-    assert np.array_equal(csf.mask, fluid)
+    assert np.array_equal(place.get(csf.mask), fluid)
     assert "ml" in csf.message
 
 
-def test_takes_the_three_largest_components(mask: np.ndarray, r2star: np.ndarray) -> None:
+def test_takes_the_three_largest_components(mask: np.ndarray, r2star: np.ndarray, place: Place) -> None:
     r2star[LEFT | RIGHT | THIRD | FOURTH] = 2
-    assert np.array_equal(find_csf(r2star, mask, GEOMETRY, PARAMS).mask, LEFT | RIGHT | THIRD)
+    found = find_csf(place.put(r2star), place.put(mask), GEOMETRY, PARAMS).mask
+    assert np.array_equal(place.get(found), LEFT | RIGHT | THIRD)
 
 
 def test_no_fluid_is_not_found_and_says_why(mask: np.ndarray, r2star: np.ndarray) -> None:
@@ -99,11 +101,12 @@ def chi(mask: np.ndarray) -> np.ndarray:
     return np.where(mask, values, 7).astype(np.float32)
 
 
-def test_csf_is_zero_after_referencing_and_outside_stays_zero(chi: np.ndarray, mask: np.ndarray) -> None:
+def test_csf_is_zero_after_referencing_and_outside_stays_zero(chi: np.ndarray, mask: np.ndarray, place: Place) -> None:
     before = chi[LEFT].mean()
-    done = reference(chi, mask, LEFT, PARAMS)
-    assert done.chi_ppm[LEFT].mean() == pytest.approx(0, abs=1e-7)
-    assert not done.chi_ppm[~mask].any()
+    done = reference(place.put(chi), place.put(mask), place.put(LEFT), PARAMS)
+    found = place.get(done.chi_ppm)
+    assert found[LEFT].mean() == pytest.approx(0, abs=1e-7)
+    assert not found[~mask].any()
     assert done.region == "csf"
     assert done.voxel_count == LEFT.sum()
     assert done.offset_ppm == pytest.approx(before, abs=1e-6)

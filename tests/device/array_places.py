@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import stand_in_device
+from crossings import Traffic
 
 from qsm_recon.qsm import backend
 
@@ -18,7 +18,7 @@ class Place:
     """numpy, stand-in or cupy."""
     put: Callable[[Any], Any]
     """Copy of a host array, there."""
-    traffic: stand_in_device.Traffic | None = None
+    traffic: Traffic | None = None
     """What crossed; on the stand-in only."""
 
     def get(self, result: Any) -> Any:
