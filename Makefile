@@ -92,7 +92,8 @@ bench-demo: setup tools ## how long the demo takes, and the way of a scan throug
 	$(BIN)/python -m benchmarks.demo $(ARGS)
 
 demo-down: ## end the demo, leave nothing behind
-	@$(BIN)/python -m tools.loop down
+	@if test -x $(BIN)/python; then $(BIN)/python -m tools.loop down; \
+	else echo "nothing to end: no demo was started from this folder"; fi
 
 sync: setup ## rewrite the documents that are generated from code (a test compares them)
 	$(BIN)/python -c "from qsm_recon.report.schema import json_schema; print(json_schema(), end='')" > docs/report.schema.json
