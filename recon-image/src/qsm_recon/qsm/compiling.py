@@ -109,6 +109,16 @@ def share_out(parts: Iterable[T], work: Callable[[T], None], cores: int) -> None
         other.result()
 
 
+def rows_of(array: Any) -> Any:
+    """A C-ordered array as rows along its last axis, which `jit_rows` kernels go over; a view."""
+    return array.reshape(-1, array.shape[-1])
+
+
+def reals_of(spectrum: Any) -> Any:
+    """Rows of a complex array as reals, real and imaginary parts in turn; a view."""
+    return rows_of(spectrum).view(spectrum.real.dtype)
+
+
 def in_runs(like: Any, count: int, work: Callable[[slice], None]) -> None:
     """`work` on `count` values, for array code that takes each value by itself.
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm import backend
-from qsm_recon.qsm.compiling import jit_rows
+from qsm_recon.qsm.compiling import jit_rows, reals_of, rows_of
 
 Array = Any
 Shape = tuple[int, int, int]
@@ -187,9 +187,8 @@ def multiply(values: Array, factor: Array, out: Array) -> None:
     if backend.is_device_array(values) or values.dtype.kind != "c":
         backend.namespace(values).multiply(values, factor, out=out)
         return
-    rows = factor.reshape(-1, factor.shape[-1])
-    reals = (spectrum.reshape(rows.shape).view(spectrum.real.dtype) for spectrum in (values, out))
-    _multiply(len(rows), *reals, rows)
+    rows = rows_of(factor)
+    _multiply(len(rows), reals_of(values), reals_of(out), rows)
 
 
 @jit_rows

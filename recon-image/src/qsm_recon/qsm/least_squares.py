@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm import backend
-from qsm_recon.qsm.compiling import jit_rows
+from qsm_recon.qsm.compiling import jit_rows, rows_of
 from qsm_recon.qsm.progress import Progress, silent
 
 Array = Any
@@ -88,12 +88,12 @@ def _square(values: Array, weights: Array | None = None) -> float:
     xp = backend.namespace(values)
     if backend.is_device_array(values):
         return float(xp.sum(values * values if weights is None else weights * values * values, dtype=xp.float64))
-    v = _rows(values)
+    v = rows_of(values)
     sums = np.empty(len(v))
     if weights is None:
         _squares(len(v), v, sums)
     else:
-        _weighted_squares(len(v), v, _rows(weights), sums)
+        _weighted_squares(len(v), v, rows_of(weights), sums)
     return float(sums.sum())
 
 
@@ -101,7 +101,7 @@ def _advance(x: Array, direction: Array, residual: Array, image: Array, weights:
     """`x` += step direction, `residual` -= step image; `image` becomes the weighted residual."""
     length = x.dtype.type(step)
     if not backend.is_device_array(x):
-        arrays = [_rows(array) for array in (x, direction, residual, image, weights)]
+        arrays = [rows_of(array) for array in (x, direction, residual, image, weights)]
         _advance_host(len(arrays[0]), *arrays, length)
         return
     x += length * direction
@@ -113,14 +113,10 @@ def _redirect(direction: Array, gradient: Array, ratio: float) -> None:
     """`direction` = gradient + ratio `direction`."""
     beta = direction.dtype.type(ratio)
     if not backend.is_device_array(direction):
-        _redirect_host(len(_rows(direction)), _rows(direction), _rows(gradient), beta)
+        _redirect_host(len(rows_of(direction)), rows_of(direction), rows_of(gradient), beta)
         return
     direction *= beta
     direction += gradient
-
-
-def _rows(array: Array) -> Array:
-    return array.reshape(-1, array.shape[-1])
 
 
 @jit_rows

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm import backend
+from qsm_recon.qsm.blocks import Factors
 from qsm_recon.qsm.compiling import jit_rows
 
 Array = Any
 Triple = tuple[float, float, float]
-Factors = tuple[int, int, int]
 
 ANISOTROPY = 1.5
 """Axes whose voxels are this many times longer than the shortest wait until the others have caught up."""
@@ -54,7 +54,7 @@ class Poisson:
         links = xp.zeros((3, *region.shape), dtype=xp.float32)
         border = xp.zeros((3, *region.shape), dtype=xp.float32)
         for axis, h in enumerate(voxel_size_mm):
-            lower, upper = _ends(axis)
+            lower, upper = ends(axis)
             conductance = np.float32(1 / h**2)
             links[axis][lower] = conductance * (region[lower] & region[upper])
             border[axis] = 2 * conductance * region
@@ -110,7 +110,7 @@ def _both_sides(links: Array, axis: int) -> Array:
     return links + backend.namespace(links).roll(links, 1, axis)
 
 
-def _ends(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+def ends(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Index of every voxel but the last, and of every voxel but the first, along `axis`."""
     lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
     upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
@@ -157,7 +157,7 @@ def prolong(coarse: Array, by: Factors, shape: tuple[int, int, int]) -> Array:
     for axis, factor in enumerate(by):
         if factor == 1:
             continue
-        lower, upper = _ends(axis)
+        lower, upper = ends(axis)
         size = list(coarse.shape)
         size[axis] *= 2
         fine = xp.empty(size, dtype=coarse.dtype)
@@ -178,7 +178,7 @@ def restrict(fine: Array, by: Factors) -> Array:
     for axis, factor in enumerate(by):
         if factor == 1:
             continue
-        lower, upper = _ends(axis)
+        lower, upper = ends(axis)
         first, second = (fine[tuple(slice(s, None, 2) if a == axis else slice(None) for a in range(3))] for s in (0, 1))
         coarse = first + second
         coarse *= np.float32(0.75)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from qsm_recon.qsm import backend
-from qsm_recon.qsm.compiling import jit, jit_rows
+from qsm_recon.qsm.compiling import jit, jit_rows, reals_of, rows_of
 
 Array = Any
 
@@ -84,7 +84,7 @@ class HalfSpectra:
         if backend.is_device_array(a):
             return self._total(a.real * b.real + a.imag * b.imag)
         rows = np.empty(a.size // a.shape[-1])
-        _inner(rows.size, _parts(a), _parts(b), self.nyquist, rows)
+        _inner(rows.size, reals_of(a), reals_of(b), self.nyquist, rows)
         return float(rows.sum())
 
     def norms(self, residual: Array) -> tuple[float, float]:
@@ -93,7 +93,7 @@ class HalfSpectra:
             square = residual.real**2 + residual.imag**2
             return self._total(square), self._total(square * self.inverse)
         rows = np.empty((2, residual.size // residual.shape[-1]))
-        _norms(rows.shape[1], _parts(residual), _rows(self.inverse), self.nyquist, rows)
+        _norms(rows.shape[1], reals_of(residual), rows_of(self.inverse), self.nyquist, rows)
         return float(rows[0].sum()), float(rows[1].sum())
 
     def redirect(self, direction: Array, residual: Array, ratio: float) -> None:
@@ -102,7 +102,9 @@ class HalfSpectra:
             direction *= np.float32(ratio)
             direction += self.inverse * residual
         else:
-            _redirect(_rows(direction).shape[0], _parts(direction), _parts(residual), _rows(self.inverse), ratio)
+            _redirect(
+                rows_of(direction).shape[0], reals_of(direction), reals_of(residual), rows_of(self.inverse), ratio
+            )
 
     def advance(self, x: Array, residual: Array, direction: Array, image: Array, step: float) -> tuple[float, float]:
         """See `VectorSpace`."""
@@ -111,8 +113,8 @@ class HalfSpectra:
             residual -= np.float32(step) * image
             return self.norms(residual)
         rows = np.empty((2, x.size // x.shape[-1]))
-        parts = _parts(x), _parts(residual), _parts(direction), _parts(image)
-        _advance(rows.shape[1], *parts, _rows(self.inverse), step, self.nyquist, rows)
+        parts = reals_of(x), reals_of(residual), reals_of(direction), reals_of(image)
+        _advance(rows.shape[1], *parts, rows_of(self.inverse), step, self.nyquist, rows)
         return float(rows[0].sum()), float(rows[1].sum())
 
     def _total(self, product: Array) -> float:
@@ -121,15 +123,6 @@ class HalfSpectra:
         if self.nyquist:
             total = total - xp.sum(product[..., -1], dtype=xp.float64)
         return float(total)  # once: the device is waited for
-
-
-def _rows(array: Array) -> Array:
-    return array.reshape(-1, array.shape[-1])
-
-
-def _parts(spectrum: Array) -> Array:
-    """Rows of a spectrum as reals: real and imaginary parts in turn (a view: spectra are contiguous)."""
-    return _rows(spectrum).view(spectrum.real.dtype)
 
 
 @jit_rows

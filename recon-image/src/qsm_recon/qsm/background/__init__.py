@@ -34,7 +34,7 @@ def remove_background(
     mask: Array,
     noise_ppm: Array | None,
     geometry: Geometry,
-    params: PdfParams | VsharpParams | ResharpParams | LbvParams,
+    params: BackgroundParams,
     progress: Progress = silent,
 ) -> LocalField:
     """Local field of the sources inside the mask.

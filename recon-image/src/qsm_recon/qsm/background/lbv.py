@@ -16,7 +16,7 @@ from pydantic import Field
 from qsm_recon.errors import InputError
 from qsm_recon.qsm import backend
 from qsm_recon.qsm.background.problem import BackgroundProblem, BackgroundResult
-from qsm_recon.qsm.multigrid import Poisson
+from qsm_recon.qsm.multigrid import Poisson, ends
 from qsm_recon.qsm.parameters import Params
 from qsm_recon.qsm.progress import Progress, silent
 from qsm_recon.qsm.solvers import conjugate_gradient, portion
@@ -90,9 +90,7 @@ def _within(mask: Array) -> Array:
     inside = mask.copy()
     for axis in range(3):
         first, last = (tuple(end if a == axis else slice(None) for a in range(3)) for end in (0, -1))
-        lower, upper = (
-            tuple(part if a == axis else slice(None) for a in range(3)) for part in (slice(None, -1), slice(1, None))
-        )
+        lower, upper = ends(axis)
         inside[lower] &= mask[upper]
         inside[upper] &= mask[lower]
         inside[first] = False
@@ -120,9 +118,7 @@ def _minus_laplacian(field_ppm: Array, inside: Array, voxel_size_mm: tuple[float
     xp = backend.namespace(field_ppm)
     total = xp.zeros_like(field_ppm)
     for axis, h in enumerate(voxel_size_mm):
-        lower, upper = (
-            tuple(part if a == axis else slice(None) for a in range(3)) for part in (slice(None, -1), slice(1, None))
-        )
+        lower, upper = ends(axis)
         step = (field_ppm[upper] - field_ppm[lower]) * np.float32(1 / h**2)
         total[lower] -= step
         total[upper] += step

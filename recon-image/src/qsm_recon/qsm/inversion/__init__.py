@@ -37,7 +37,7 @@ def invert(
     local_field_ppm: Array,
     mask: Array,
     geometry: Geometry,
-    params: MediParams | TvAdmmParams | FansiParams | TkdParams | TikhonovParams,
+    params: InversionParams,
     *,
     noise_ppm: Array | None = None,
     magnitude: Array | None = None,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm import backend, kernels
-from qsm_recon.qsm.compiling import jit_rows
+from qsm_recon.qsm.compiling import jit_rows, reals_of, rows_of
 
 Array = Any
 Triple = tuple[float, float, float]
@@ -21,7 +21,8 @@ def multiply_add(spectrum: Array, factor: Array, other: Array) -> None:
         spectrum *= factor
         spectrum += other
     else:
-        _multiply_add(_count(spectrum), _parts(spectrum), _rows(factor), _parts(other))
+        rows = rows_of(factor)
+        _multiply_add(len(rows), reals_of(spectrum), rows, reals_of(other))
 
 
 def l1_weights(x: Array, smooth: Array, voxel_size_mm: Triple, smoothing: float, out: Array | None = None) -> Array:
@@ -93,19 +94,6 @@ def phase_force(phase: Array, measured: Array, squared_weights: Array) -> Array:
 
 def _inverse(voxel_size_mm: Triple, like: Array) -> Array:
     return np.array([1 / h for h in voxel_size_mm], dtype=like.dtype)
-
-
-def _rows(array: Array) -> Array:
-    return array.reshape(-1, array.shape[-1])
-
-
-def _count(array: Array) -> int:
-    return int(array.size // array.shape[-1])
-
-
-def _parts(spectrum: Array) -> Array:
-    """Rows of a spectrum as reals: real and imaginary parts in turn."""
-    return _rows(spectrum).view(spectrum.real.dtype)
 
 
 @jit_rows

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from qsm_recon.qsm import backend
-from qsm_recon.qsm.compiling import jit, jit_rows
+from qsm_recon.qsm.compiling import jit, jit_rows, reals_of, rows_of
 
 Array = Any
 Triple = tuple[float, float, float]
@@ -115,9 +115,9 @@ def fit_data(
     `rad_per_ppm` s = 0 takes the linear data term W (z - b)^2 / 2. Where W is 0, z = v and the dual stays 0.
     """
     if not backend.is_device_array(field):
-        rows = _rows(field)
+        rows = rows_of(field)
         scalar = field.dtype.type
-        others = _rows(dual), _rows(weights), _rows(measured), scalar(penalty)
+        others = rows_of(dual), rows_of(weights), rows_of(measured), scalar(penalty)
         if rad_per_ppm > 0:
             _fit_phase_host(rows.shape[0], rows, *others, scalar(rad_per_ppm), newton_steps)
         else:
@@ -133,10 +133,6 @@ def fit_data(
             z -= (weights * xp.sin(angle) / rad_per_ppm + penalty * (z - field)) / (weights * curvature + penalty)
     dual[...] = xp.where(weights > 0, field - z, 0)
     field -= 2 * dual
-
-
-def _rows(array: Array) -> Array:
-    return array.reshape(-1, array.shape[-1])
 
 
 @jit
@@ -246,9 +242,16 @@ def combine(smooth: Array, data: Array, kernel: Array, symbols: tuple[Array, Arr
     its field.
     """
     if not backend.is_device_array(smooth):
-        across = _rows(symbols[0] + symbols[1])[:, 0]
-        parts = (_rows(spectrum).view(kernel.dtype) for spectrum in (smooth, data))
-        _combine_host(across.size, *parts, _rows(kernel), across, symbols[2].ravel(), kernel.dtype.type(ratio))
+        across = rows_of(symbols[0] + symbols[1])[:, 0]
+        _combine_host(
+            across.size,
+            reals_of(smooth),
+            reals_of(data),
+            rows_of(kernel),
+            across,
+            symbols[2].ravel(),
+            kernel.dtype.type(ratio),
+        )
         smooth[0, 0, 0] = data[0, 0, 0] = 0
         return smooth
     xp = backend.namespace(smooth)
