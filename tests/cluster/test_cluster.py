@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -15,12 +16,22 @@ pytestmark = pytest.mark.cluster
 
 CLUSTER = Path(__file__).with_name("cluster")
 STATE = Path(f"/tmp/qsm-cycle-{os.getuid()}")  # noqa: S108 - sockets need a short path; the folder is made with mode 700
+BRIDGE = Path("/sys/class/net/qsm-test0")
+
+
+def another_kubernetes_is_here():
+    rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=False).stdout
+    return "KUBE-" in rules and not BRIDGE.exists()
+
+
 WITH_NODE = (
     os.getuid() == 0
     and shutil.which("runc") is not None
-    and "KUBE-" not in subprocess.run(["iptables-save"], capture_output=True, text=True, check=False).stdout
-    if shutil.which("iptables-save")
-    else False
+    and shutil.which("iptables-save") is not None
+    and not another_kubernetes_is_here()
+)
+needs_node = pytest.mark.skipif(
+    not WITH_NODE, reason="a real node needs root, runc, iptables, and no other Kubernetes here"
 )
 
 
@@ -79,14 +90,19 @@ def pod(name, arguments, *, image, fake, annotations=None):
 
 @pytest.fixture(scope="module")
 def running():
-    started = cluster("up", *(["--node"] if WITH_NODE else []))
-    if started.returncode == _MISSING_PREREQUISITE:
-        _cannot(started.stderr.strip())
-    assert started.returncode == 0, started.stderr
-    kubectl("create", "namespace", "cycle")
-    kubectl("label", "namespace", "cycle", "pod-security.kubernetes.io/enforce=restricted")
-    yield
-    assert cluster("down").returncode == 0
+    assert cluster("down").returncode == 0  # what a run of these tests that was cut off has left
+    try:
+        started = cluster("up", *(["--node"] if WITH_NODE else []))
+        if started.returncode == _MISSING_PREREQUISITE:
+            _cannot(started.stderr.strip())
+        assert started.returncode == 0, started.stderr
+        kubectl("create", "namespace", "cycle")
+        kubectl("label", "namespace", "cycle", "pod-security.kubernetes.io/enforce=restricted")
+        yield
+    finally:
+        # Whatever went wrong: a kubelet that stays would end the pods of every other test of this machine.
+        stopped = cluster("down")
+    assert stopped.returncode == 0, stopped.stderr
     assert not STATE.exists()
     mounts = Path("/proc/mounts").read_text()
     assert str(STATE) not in mounts
@@ -135,7 +151,7 @@ def test_a_fake_pod_ends_as_its_annotations_say(running):
     assert (phase, terminated["exitCode"], terminated["message"]) == ("Failed", 65, '{"reason": "NoPhase"}')
 
 
-@pytest.mark.skipif(not WITH_NODE, reason="a real node needs root, runc, iptables, and no other Kubernetes here")
+@needs_node
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -180,6 +196,49 @@ def test_takes_no_port_of_another_program(running):
     result = cluster("up", QSM_CLUSTER_DIR=f"{STATE}-other")
     assert result.returncode == 1
     assert re.search("port 2744[34] is taken by another program; set QSM_CLUSTER_PORT", result.stderr)
+
+
+@needs_node
+def test_no_second_node_beside_a_living_one(running):
+    result = cluster("up", "--node", QSM_CLUSTER_DIR=f"{STATE}-b", QSM_CLUSTER_PORT="27543")
+    assert result.returncode == 1
+    assert f"has a real node already, with its state in {STATE};" in result.stderr
+    assert cluster("status").returncode == 0
+    assert cluster("down", QSM_CLUSTER_DIR=f"{STATE}-b").returncode == 0
+
+
+def cut_off():
+    """Everything of the cluster killed at once, as when the session that started it ends."""
+    for program in (STATE / "run").iterdir():
+        os.kill(int((program / "pid").read_text()), signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while any(str(STATE).encode() in line and b"containerd-shim" not in line for line in processes()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_begins_anew_after_it_was_cut_off(running):
+    kubectl("create", "namespace", "from-before")
+    cut_off()
+    result = cluster("up", *(["--node"] if WITH_NODE else []))
+    assert result.returncode == 0, result.stderr
+    assert "was cut off" in result.stderr
+    assert "from-before" not in kubectl("get", "namespaces", "-o", "name")
+
+
+@needs_node
+def test_takes_away_the_node_of_a_cluster_that_was_cut_off(running):
+    other = {"QSM_CLUSTER_DIR": f"{STATE}-b", "QSM_CLUSTER_PORT": "27543"}
+    cut_off()
+    try:
+        result = cluster("up", "--node", **other)
+        assert result.returncode == 0, result.stderr
+        assert f"taking away what a real node in {STATE} left" in result.stderr
+        assert (BRIDGE / "ifalias").read_text().strip() == f"{STATE}-b"
+    finally:
+        stopped = cluster("down", **other)
+    assert stopped.returncode == 0, stopped.stderr
+    assert not BRIDGE.exists()
 
 
 @pytest.mark.parametrize("folder", ["relative", f"{STATE}-{50 * 'x'}"])

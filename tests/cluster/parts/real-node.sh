@@ -1,12 +1,36 @@
 # A node that runs containers: bridge, containerd, kubelet, kube-proxy. Sourced by ../cluster. Needs root.
 
+# One real node a machine: two kubelets would each end the other's pods, whose cgroups they do not know. The bridge is the
+# sign of it, and its alias names the state folder of the cluster that made it.
+make_room_for_a_node() {
+  local owner name
+  ip link show "$BRIDGE" >/dev/null 2>&1 && [ ! -e "$R/bridge-is-ours" ] || return 0
+  owner=$(cat "/sys/class/net/$BRIDGE/ifalias")
+  [ -n "$owner" ] || fail "the link $BRIDGE is there and does not say whose it is; 'ip link del $BRIDGE' if nothing uses it"
+  for name in "${programs[@]}"; do
+    ! (R=$owner; alive "$name") \
+      || fail "this machine has a real node already, with its state in $owner; 'QSM_CLUSTER_DIR=$owner $0 down' ends it"
+  done
+  say "taking away what a real node in $owner left when it was cut off"
+  (
+    R=$owner
+    mkdir -p "$R"
+    touch "$R/bridge-is-ours"
+    stop_real_node
+    rm -f "$R/with-node"
+    rmdir "$R" 2>/dev/null || true # the rest of its state is for its own next start
+  )
+}
+
 start_bridge() {
   # The node's address (kubelet refuses loopback), and where pods reach servers of this machine.
+  make_room_for_a_node
   if ! ip link show "$BRIDGE" >/dev/null 2>&1; then
     ! iptables-save 2>/dev/null | grep -q '^:KUBE-' \
       || fail "this machine's network rules belong to another Kubernetes (KUBE- chains); a second node would break it"
     note_traces
     ip link add "$BRIDGE" type bridge
+    ip link set "$BRIDGE" alias "$R"
     touch "$R/bridge-is-ours"
   fi
   ip addr replace "$BRIDGE_IP/24" dev "$BRIDGE"
