@@ -7,6 +7,8 @@ once, where an `Acquisition` is made.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from qsm_acquisition.pixel_place import PixelPlace
+
 
 class Component(StrEnum):
     """What the stored pixels are, ComplexImageComponent (0008,9208) where the object is enhanced."""
@@ -68,3 +70,5 @@ class FrameHeader:
     rescale: Rescale | None
     real_world_value: Rescale | None
     instance_number: int | None
+    pixel_place: PixelPlace | None = None
+    """Where the pixels lie in the file `source`, if it is one and they are uncompressed."""

@@ -83,9 +83,9 @@ def sort_heap(instances: Iterable[Instance]) -> Heap:
 
 
 def _says(instance: Instance) -> str:
-    """Everything an instance says but its source; as text, because NaN does not equal itself."""
+    """Everything an instance says, wherever it lies; as text, because NaN does not equal itself."""
     images = tuple(replace(image, source="") for image in instance.images)
-    return repr(replace(instance, source="", header=Dataset(), images=images))
+    return repr(replace(instance, source="", pixel_place=None, header=Dataset(), images=images))
 
 
 def split_series(instances: tuple[Instance, ...]) -> list[Family]:

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from qsm_acquisition.elements import first_item, has, items, number, numbers, private_values, text, texts
 from qsm_acquisition.frames import Component, Rescale, Vendor
 from qsm_acquisition.geometry import Vector, is_orientation
+from qsm_acquisition.pixel_place import PixelPlace, noted
 from qsm_acquisition.refusals import Reason
 from qsm_acquisition.scanners import scanner_of
 from qsm_acquisition.vendors import VendorDialect, dialect_of
@@ -94,6 +95,7 @@ class Instance:
     software_versions: str
     scanner: str
     images: tuple[Image, ...]
+    pixel_place: PixelPlace | None
     faults: tuple[Fault, ...]
     header: Dataset
     """For the rules that look at one more attribute; its values must not reach a message."""
@@ -140,6 +142,7 @@ def describe(source: str, header: Dataset) -> Instance:
             text(header, "DeviceSerialNumber") or text(header, "StationName"),
         ),
         images=images,
+        pixel_place=noted(header),
         faults=tuple(faults),
         header=header,
     )

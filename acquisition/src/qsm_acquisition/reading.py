@@ -1,5 +1,6 @@
 """One file -> its header, or a refusal; no content whatever makes it raise."""
 
+import os
 import re
 import stat
 import struct
@@ -13,6 +14,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from qsm_acquisition.elements import quiet_pydicom, text
 from qsm_acquisition.headers import MR_CLASSES
+from qsm_acquisition.pixel_place import note
 from qsm_acquisition.refusals import Reason, Refusal
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
@@ -36,7 +38,7 @@ def read_header(path: Path | str) -> FileDataset | Refusal:
         if status.st_size == 0:
             return _refusal(path, Reason.UNREADABLE, "The file is empty.")
         with path.open("rb") as file:
-            return _read(path, file, status.st_size)
+            return _read(path, file, status)
     except OSError:
         return _refusal(path, Reason.UNREADABLE, "The file cannot be read (permission, lost mount or disk error).")
 
@@ -45,7 +47,7 @@ def _refusal(path: Path, reason: Reason, message: str) -> Refusal:
     return Refusal(reason, message, instance_count=1, sources=(str(path),))
 
 
-def _read(path: Path, file: BinaryIO, size: int) -> FileDataset | Refusal:
+def _read(path: Path, file: BinaryIO, status: os.stat_result) -> FileDataset | Refusal:
     header: FileDataset | None
     try:
         header = _parse(file, force=False)
@@ -64,7 +66,7 @@ def _read(path: Path, file: BinaryIO, size: int) -> FileDataset | Refusal:
         return _refusal(path, Reason.NOT_AN_IMAGE, "A DICOMDIR, the index of a medium; not an image.")
     if not sop_class:
         return _refusal(path, Reason.UNREADABLE, "The DICOM header is cut short or has no SOPClassUID.")
-    if classes & MR_CLASSES and not _pixels_follow(header, file, size):
+    if classes & MR_CLASSES and not _pixels_follow(header, file, status):
         return _refusal(path, Reason.UNREADABLE, "The file is cut short: its pixel data is missing or incomplete.")
     return header
 
@@ -87,8 +89,8 @@ def _without_preamble(file: BinaryIO) -> FileDataset | None:
     return header if all(_UID.fullmatch(uid) for uid in uids) else None
 
 
-def _pixels_follow(header: FileDataset, file: BinaryIO, size: int) -> bool:
-    """Whether PixelData starts where reading stopped and fits into the file.
+def _pixels_follow(header: FileDataset, file: BinaryIO, status: os.stat_result) -> bool:
+    """Whether PixelData starts where reading stopped and fits into the file; if so, its place is noted.
 
     Deflated files have no such place, and encapsulated pixel data no length; the decoder judges those.
     """
@@ -97,7 +99,8 @@ def _pixels_follow(header: FileDataset, file: BinaryIO, size: int) -> bool:
     implicit, little = header.original_encoding
     order = "<" if little else ">"
     start = file.read(8)
-    if len(start) < 8 or struct.unpack(f"{order}HH", start[:4]) not in (_PIXEL_DATA, (0x7FE0, 8), (0x7FE0, 9)):
+    tag = struct.unpack(f"{order}HH", start[:4]) if len(start) == 8 else None
+    if tag not in (_PIXEL_DATA, (0x7FE0, 8), (0x7FE0, 9)):
         return False
     if implicit:
         (length,) = struct.unpack(f"{order}L", start[4:])
@@ -108,4 +111,12 @@ def _pixels_follow(header: FileDataset, file: BinaryIO, size: int) -> bool:
         (length,) = struct.unpack(f"{order}L", more)
     else:
         (length,) = struct.unpack(f"{order}H", start[6:])
-    return bool(length == _UNDEFINED_LENGTH or file.tell() + length <= size)
+    if length == _UNDEFINED_LENGTH:
+        return True
+    if file.tell() + length > status.st_size:
+        return False
+    if tag == _PIXEL_DATA:
+        vr = "" if implicit else start[4:6].decode("ascii", "replace")
+        facts = {"file_size": status.st_size, "modified_ns": status.st_mtime_ns}
+        note(header, offset=file.tell(), length=length, vr=vr, **facts)
+    return True

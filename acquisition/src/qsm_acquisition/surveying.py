@@ -190,4 +190,5 @@ def _frame(image: Image, component: Component, family: Family) -> FrameHeader:
         rescale=image.rescale,
         real_world_value=image.real_world_value,
         instance_number=image.instance_number,
+        pixel_place=instance.pixel_place,
     )

@@ -66,10 +66,10 @@ def run(
         reports, runs = [], []
         for place, acquisition in _places(staging, chosen):
             with clock.stage("read") as progress:
-                loaded = read_scan(acquisition, progress=progress)
+                loaded = read_scan(acquisition, progress=progress, hash_volume=interim.hash_volume)
             affine_ras = loaded.grid.affine_ras_mm
             scan_facts = {**facts.of_scan(loaded.scan), **facts.of_acquisition(acquisition)}
-            origin = Origin(loaded.manifest_sha256, acquisition.series_instance_uids, scan_facts)
+            origin = Origin(loaded.manifest_sha256, acquisition.series_instance_uids, scan_facts, loaded.pixels_sha256)
             with _running(interim, method, loaded.scan, affine_ras, None, origin, clock) as kept:
                 result = _reconstruct(loaded.scan, method, clock, None, kept)
                 with clock.stage("write"):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from qsm_acquisition.acquisition import Acquisition
 from qsm_recon.dicom.read import LoadedScan, manifest_sha256
+from qsm_recon.dicom.references import references
 from qsm_recon.dicom.uids import RunIdentity
 from qsm_recon.dicom.write import MapKind, series_uid, write_series
 from qsm_recon.nifti import write_volume
@@ -100,11 +101,12 @@ def write_dicom(
     run = replace(identity(recipe), derivation=derivation(result, recipe))
     files: list[OutputFile] = []
     warnings: list[str] = []
+    sources = references(loaded)
     for kind, volume, name, quantity, unit in (
         (MapKind.CHI, result.chi_ppm, "chi", "susceptibility", "ppb"),
         (MapKind.R2STAR, result.r2star_per_s, "r2star", "R2*", "1/s"),
     ):
-        series = write_series(volume, kind, loaded, run, root / "dicom" / name)
+        series = write_series(volume, kind, loaded, run, root / "dicom" / name, sources=sources)
         files += [described(path, root, quantity, unit, series.series_instance_uid) for path in series.paths]
         if series.clipped_voxels:
             warnings.append(f"ValuesClipped: {series.clipped_voxels} voxels of {quantity} exceed the stored range.")

@@ -85,7 +85,7 @@ def test_span_refuses_the_impossible_and_mentions_the_unusual() -> None:
 
 
 def test_wrap_keeps_the_angle_and_the_interval() -> None:
-    values = np.array([3.142, -3.142, 3.0, -np.pi, np.pi, 3.17, 0], np.float32)
+    values = np.array([3.142, -3.142, 3.0, -np.pi, np.pi, 3.17, 0], np.float32).reshape(7, 1, 1)
     wrapped = values.copy()
     phase_checks.wrap(wrapped)
     np.testing.assert_allclose(np.exp(1j * wrapped), np.exp(1j * values), atol=1e-5)

@@ -1,3 +1,4 @@
+import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from qsm_acquisition.acquisition import Acquisition
 from qsm_acquisition.frames import Component, Rescale, Vendor
 from qsm_recon.dicom.read import LoadedScan, manifest_sha256, read_scan
 from qsm_recon.errors import InputError
+from qsm_recon.store import keys
 
 M, P = Component.MAGNITUDE, Component.PHASE
 
@@ -123,15 +125,6 @@ def test_compression_changes_nothing(synthetic: Any, loaded: LoadedScan, tmp_pat
     np.testing.assert_array_equal(packed.scan.magnitude, loaded.scan.magnitude)
 
 
-def test_transfer_syntaxes_decode_alike(shared_data: Path) -> None:
-    from qsm_recon.dicom.pixels import read_frames  # noqa: PLC0415 - the only test of the decoder alone
-
-    files = sorted((shared_data / "transfer_syntaxes" / "dicom").iterdir())
-    frames = [next(iter(read_frames(f, [None], (384, 384), ["x"]))) for f in files]
-    assert len(frames) == 9
-    assert all(np.array_equal(frames[0], frame) for frame in frames[1:])
-
-
 def complex_scan(make_synthetic: type, make_head: Callable, *, alternate: bool) -> Any:
     """GE: real and imaginary signed integers, sign of phase inverted, every second slice negated."""
     magnitude, phase = make_head()
@@ -157,6 +150,39 @@ def test_ge_parts_give_magnitude_and_phase_in_our_sign(
     strong = magnitude > 100
     np.testing.assert_allclose(np.exp(1j * got.scan.phase_rad)[strong], np.exp(1j * phase)[strong], atol=0.02)
     assert any(w.startswith("SliceSignsAlternated:") for w in got.warnings) is alternate
+
+
+@pytest.mark.parametrize("vendor", ["polar", "ge"])
+def test_volumes_are_hashed_when_nothing_changes_them_any_more(
+    synthetic: Any, make_synthetic: type, make_head: Callable, tmp_path: Path, vendor: str
+) -> None:
+    scan = synthetic if vendor == "polar" else complex_scan(make_synthetic, make_head, alternate=True)
+    acquisition = scan.write(tmp_path)
+    got = read_scan(acquisition, hash_volume=keys.volume_sha256)
+    volumes = [*got.scan.magnitude, *got.scan.phase_rad]
+    assert got.pixels_sha256 == tuple(keys.volume_sha256(volume) for volume in volumes)
+    affine = got.grid.affine_ras_mm
+    assert keys.scan_sha256(got.scan, affine, got.pixels_sha256) == keys.scan_sha256(got.scan, affine)
+    assert read_scan(acquisition).pixels_sha256 == ()
+    with pytest.raises(ValueError, match="1 hashes"):
+        keys.scan_sha256(got.scan, affine, got.pixels_sha256[:1])
+
+
+def test_the_first_fault_in_order_is_told_whichever_thread_was_faster(
+    synthetic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Echo 1's phase is out of range, which is found behind; echo 2's magnitude cannot be read at all."""
+    acquisition = synthetic.write(tmp_path)
+    damaged = next(h for c, h in acquisition.cells.items() if c[0] == 1 and c[2] is M)
+    Path(damaged.source).write_bytes(b"nothing")
+
+    def slow(*_: Any) -> None:
+        time.sleep(0.3)
+        raise InputError("PhaseScaleUnknown", "echo 1, phase")
+
+    monkeypatch.setattr("qsm_recon.dicom.phase_checks.check_range", slow)
+    with pytest.raises(InputError, match="echo 1, phase"):
+        read_scan(acquisition)
 
 
 def test_a_magnitude_that_belongs_to_other_parts_is_refused(
@@ -265,6 +291,7 @@ def test_large_enhanced_files_are_read_frame_by_frame(
     magnitude, phase = make_head((96, 96, 24), 3)
     stored = {M: magnitude.astype(np.uint16), P: ((phase / np.pi % 2) * 2047).astype(np.uint16)}
     acquisition = make_synthetic(stored).write_enhanced(tmp_path / "e.dcm")
+    read_scan(acquisition)  # loads the compiled code
     tracemalloc.start()
     loaded = read_scan(acquisition)
     _, peak = tracemalloc.get_traced_memory()

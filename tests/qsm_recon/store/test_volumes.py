@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qsm_recon.store import file_order, volumes
+from qsm_recon.store import volumes
 
 AFFINE = np.array([[0, 0.0, 2, -10], [1.0, 0, 0, 5], [0, -1.5, 0, 7], [0, 0, 0, 1]])
 
@@ -93,12 +93,3 @@ def test_a_stream_ends_at_its_end() -> None:
 def test_what_is_neither_mask_nor_field_is_refused() -> None:
     with pytest.raises(TypeError, match="int16"):
         volumes.as_file(head((2, 2, 2), "int16"), AFFINE, "x")
-
-
-def test_reversing_the_axes_twice_changes_nothing() -> None:
-    array = head((19, 6, 37), "float64")
-    stored = file_order.to_file(array)
-    np.testing.assert_array_equal(stored, array.T)
-    back = np.empty_like(array)
-    file_order.from_file(stored, back)
-    np.testing.assert_array_equal(back, array)

@@ -36,7 +36,8 @@ def check_range(phase_rad: Volume, where: str) -> None:
     InputError
         `PhaseScaleUnknown`.
     """
-    outside = np.count_nonzero(np.abs(phase_rad) > OUTSIDE_LIMIT_RAD) / phase_rad.size
+    # Plane by plane, here and below: a temporary volume costs more than the check.
+    outside = sum(int(np.count_nonzero(np.abs(plane) > OUTSIDE_LIMIT_RAD)) for plane in phase_rad) / phase_rad.size
     if outside > OUTSIDE_FRACTION:
         raise InputError(
             "PhaseScaleUnknown",
@@ -77,12 +78,13 @@ def check_span(phase_rad: Volume) -> str | None:
 
 def wrap(phase_rad: Volume) -> None:
     """Bring values that rounding put just outside [-pi, pi] back by whole turns, in place."""
-    over = np.abs(phase_rad) > np.float32(math.pi)
-    if over.any():
-        values = phase_rad[over].astype(np.float64)
-        phase_rad[over] = values - 2 * math.pi * np.round(values / (2 * math.pi))
-        # float32(pi) is above pi: keep the promise of the interval literally.
-        np.clip(phase_rad, -np.float32(math.pi), np.float32(math.pi), out=phase_rad)
+    for plane in phase_rad:
+        over = np.abs(plane) > np.float32(math.pi)
+        if over.any():
+            values = plane[over].astype(np.float64)
+            plane[over] = values - 2 * math.pi * np.round(values / (2 * math.pi))
+            # float32(pi) is above pi: keep the promise of the interval literally.
+            np.clip(plane, -np.float32(math.pi), np.float32(math.pi), out=plane)
 
 
 def signs_alternate(first_echo: ComplexVolume) -> bool:

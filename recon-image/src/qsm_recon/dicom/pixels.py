@@ -1,21 +1,25 @@
 """Stored pixels of one file, frame by frame, whatever the transfer syntax.
 
-Only the image pixel attributes are parsed, and frames of a multi-frame object are read one at a time, so that
-a file of several hundred megabytes needs the memory of one frame.
+Frames of a multi-frame object are read one at a time, so that a file of several hundred megabytes needs the memory
+of one frame. Where the survey noted the place of uncompressed pixels, they are decoded from there; else the image
+pixel attributes are parsed.
 """
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -27,6 +31,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from qsm_acquisition.frames import FrameHeader
+from qsm_acquisition.pixel_place import PixelPlace
 from qsm_recon.errors import InputError, TransientError
 
 LOSSLESS = frozenset(
@@ -50,19 +56,13 @@ LOSSY_TAG = 0x00282110
 _DECODING_ERRORS = (ValueError, RuntimeError, AttributeError, EOFError, IndexError, KeyError, TypeError)
 
 
-def read_frames(
-    path: Path, frames: Sequence[int | None], shape: tuple[int, int], where: Sequence[str]
-) -> Iterator[NDArray[Any]]:
-    """The frames asked for, each (row, column), as stored (no rescale).
+def read_frames(headers: Sequence[FrameHeader], where: Sequence[str]) -> Iterator[NDArray[Any]]:
+    """The pixels of frames of one file, each (row, column), as stored (no rescale).
 
     Parameters
     ----------
-    path
-        A DICOM file.
-    frames
-        0-based frame numbers; None is the only frame of a classic instance.
-    shape
-        (rows, columns) that every frame must have.
+    headers
+        Frames of one file, whose `source` is its path.
     where
         Each frame in words, for messages.
 
@@ -73,10 +73,12 @@ def read_frames(
     TransientError
         `InputUnreadable` where the file system fails.
     """
-    indices = [f or 0 for f in frames]
+    first = headers[0]
+    indices = [header.frame_index or 0 for header in headers]
+    shape = (first.rows, first.columns)
     done = 0
     try:
-        for frame in _decode(path, indices, where[0]):
+        for frame in _decode(first, indices, where[0]):
             if frame.shape != shape:
                 raise InputError(
                     "InvalidPixels",
@@ -95,7 +97,43 @@ def read_frames(
         raise InputError("TruncatedPixels", f"{where[done]}: the file holds fewer frames than its header states.")
 
 
-def _decode(path: Path, indices: list[int], where: str) -> Iterator[NDArray[Any]]:
+def _decode(header: FrameHeader, indices: list[int], where: str) -> Iterator[NDArray[Any]]:
+    path, place = Path(header.source), header.pixel_place
+    if place is None:
+        yield from _parsed(path, indices, where)
+        return
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        if (status.st_size, status.st_mtime_ns) == (place.file_size, place.modified_ns):
+            yield from _placed(file, header, place, indices)
+            return
+    yield from _parsed(path, indices, where)  # another file lies there since the survey
+
+
+def _placed(file: BinaryIO, header: FrameHeader, place: PixelPlace, indices: list[int]) -> Iterator[NDArray[Any]]:
+    """Decoded where the survey found them; that they are lossless, the survey has seen."""
+    file.seek(place.offset)
+    decoder = get_decoder(UID(place.transfer_syntax_uid))
+    for frame, _ in decoder.iter_array(
+        file,
+        indices=indices,
+        raw=True,
+        transfer_syntax_uid=UID(place.transfer_syntax_uid),
+        pixel_keyword="PixelData",
+        pixel_vr=place.value_representation,
+        rows=header.rows,
+        columns=header.columns,
+        number_of_frames=place.frame_count,
+        samples_per_pixel=1,
+        photometric_interpretation=place.photometric_interpretation,
+        pixel_representation=header.pixel_representation,
+        bits_allocated=place.bits_allocated,
+        bits_stored=header.bits_stored,
+    ):
+        yield frame
+
+
+def _parsed(path: Path, indices: list[int], where: str) -> Iterator[NDArray[Any]]:
     try:
         syntax = read_file_meta_info(path).get("TransferSyntaxUID")
     except InvalidDicomError:  # no preamble: legal in the wild, read as a whole below

@@ -61,8 +61,14 @@ def quantise(volume: NDArray[np.floating[Any]], kind: MapKind) -> tuple[NDArray[
     ValueError
         For values that are not finite: int16 has no place for them, and a map has none.
     """
-    if not np.isfinite(volume).all():
-        raise ValueError("a map to be written must be finite everywhere")
-    steps = np.rint(np.asarray(volume, dtype=np.float64) * (kind.value.per_unit / kind.value.slope))
-    clipped = int(np.count_nonzero((steps < LOWEST) | (steps > HIGHEST)))
-    return np.clip(steps, LOWEST, HIGHEST).astype(np.int16), clipped
+    factor = kind.value.per_unit / kind.value.slope
+    stored = np.empty(volume.shape, np.int16)
+    clipped = 0
+    for plane, target in zip(volume, stored, strict=True):  # plane by plane: float64 in the cache, not in memory
+        if not np.isfinite(plane).all():
+            raise ValueError("a map to be written must be finite everywhere")
+        steps = np.rint(np.asarray(plane, dtype=np.float64) * factor)
+        kept = np.clip(steps, LOWEST, HIGHEST)
+        clipped += int(np.count_nonzero(steps != kept))
+        target[...] = kept
+    return stored, clipped

@@ -1,12 +1,13 @@
 """An `Acquisition` (headers) becomes a `MultiEchoScan` (arrays): pixels decoded once, scaled by the vendor's rule.
 
 Order of work: volume after volume (echo, component), file after file within it. A volume is staged as
-(slice, row, column), the order the files have, and transposed once into (x, y, z); nothing larger than the
-result plus one or two volumes is ever held.
+(slice, row, column), the order the files have. While the next one is read, it is turned into (x, y, z), checked and,
+where somebody asks, hashed: that leaves the interpreter, which reading of files needs. Nothing larger than the result
+plus three volumes is ever held.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from pydicom import Dataset
 from qsm_acquisition.acquisition import Acquisition, Cell
 from qsm_acquisition.frames import Component, FrameHeader
 from qsm_recon.dicom import phase, phase_checks
+from qsm_recon.dicom.finishing import Behind, Finisher
 from qsm_recon.dicom.geometry import VoxelGrid, voxel_grid
 from qsm_recon.dicom.pixels import read_frames, read_header
 from qsm_recon.errors import InputError
@@ -29,9 +31,6 @@ WORKERS = 2
 """Threads that read and decode; header parsing holds the interpreter lock, so more bring nothing."""
 
 DUPLICATES = "DuplicateImages"
-
-MAGNITUDE_CORRELATION = 0.99
-"""A stated magnitude must agree with |real + i imaginary| at least this well."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,26 @@ class LoadedScan:
     """Identity of the input: hash over every image's SOP Instance UID, frame, echo, slice and component."""
     warnings: tuple[str, ...] = ()
     """The acquisition's warnings, then those of reading."""
+    pixels_sha256: tuple[str, ...] = ()
+    """What `hash_volume` said of every echo's magnitude, then of every echo's phase; empty without it."""
 
 
-def read_scan(acquisition: Acquisition, *, progress: Progress = silent) -> LoadedScan:
+def read_scan(
+    acquisition: Acquisition,
+    *,
+    progress: Progress = silent,
+    hash_volume: Callable[[NDArray[np.float32]], str] | None = None,
+) -> LoadedScan:
     """Read all pixels of an acquisition whose frames' `source` are file paths.
+
+    Parameters
+    ----------
+    acquisition
+        A complete one.
+    progress
+        Called with the fraction of images read.
+    hash_volume
+        Called with every finished volume while others are read, from another thread.
 
     Raises
     ------
@@ -74,25 +89,25 @@ def read_scan(acquisition: Acquisition, *, progress: Progress = silent) -> Loade
         `InputUnreadable` where the file system fails.
     """
     grid = voxel_grid(acquisition)
-    sign = phase.field_sign(acquisition.vendor)
-    with ThreadPoolExecutor(WORKERS) as pool:
-        reader = _Reader(acquisition, pool, progress)
+    shape = (acquisition.echo_count, *grid.shape)
+    finisher = Finisher(
+        magnitude=np.empty(shape, dtype=np.float32),
+        phase_rad=np.empty(shape, dtype=np.float32),
+        sign=phase.field_sign(acquisition.vendor),
+        may_alternate=acquisition.dialect.alternates_slice_sign,
+        hash_volume=hash_volume,
+    )
+    with ThreadPoolExecutor(WORKERS) as pool, Behind() as behind:
+        reader = _Reader(acquisition, pool, behind, progress)
         reader.compare_duplicates()
-        shape = (acquisition.echo_count, *grid.shape)
-        magnitude = np.empty(shape, dtype=np.float32)
-        phase_rad = np.empty(shape, dtype=np.float32)
         for echo in range(acquisition.echo_count):
             if {Component.REAL, Component.IMAGINARY} <= acquisition.components:
-                reader.complex_echo(echo, magnitude[echo], phase_rad[echo])
+                reader.complex_echo(echo, finisher)
             else:
-                reader.polar_echo(echo, magnitude[echo], phase_rad[echo])
-    if acquisition.dialect.alternates_slice_sign and phase_checks.signs_alternate(
-        phase_checks.polar(magnitude[0], phase_rad[0])
-    ):
-        _turn_half(phase_rad[..., 1::2])
+                reader.polar_echo(echo, finisher)
+    magnitude, phase_rad = finisher.magnitude, finisher.phase_rad
+    if finisher.alternates:
         reader.warnings.append("SliceSignsAlternated: Every second slice carried the opposite sign; this was undone.")
-    if sign < 0:
-        np.negative(phase_rad, out=phase_rad)
     if warning := phase_checks.check_span(phase_rad):
         reader.warnings.append(warning)
     phase_checks.check_not_filtered(magnitude, phase_rad)
@@ -116,6 +131,9 @@ def read_scan(acquisition: Acquisition, *, progress: Progress = silent) -> Loade
             *(w for w in acquisition.warnings if not w.startswith(DUPLICATES)),
             *_once(reader.warnings),
         ),
+        pixels_sha256=tuple(finisher.hashes[kind, echo] for kind in "mp" for echo in range(acquisition.echo_count))
+        if hash_volume
+        else (),
     )
 
 
@@ -140,41 +158,32 @@ class _Reader:
 
     acquisition: Acquisition
     pool: ThreadPoolExecutor
+    behind: Behind
     progress: Progress
     warnings: list[str] = field(default_factory=list)
     _done: int = 0
 
-    def polar_echo(self, echo: int, magnitude: NDArray[np.float32], phase_rad: NDArray[np.float32]) -> None:
-        """Fill one echo from stated magnitude and phase."""
-        _transpose(self.volume(echo, Component.MAGNITUDE), magnitude)
-        _check_magnitude(magnitude, echo)
-        _transpose(self.volume(echo, Component.PHASE), phase_rad)
-        phase_checks.check_range(phase_rad, f"echo {echo + 1}, phase")
-        phase_checks.wrap(phase_rad)
+    def polar_echo(self, echo: int, finisher: Finisher) -> None:
+        """One echo from stated magnitude and phase."""
+        magnitude = self.volume(echo, Component.MAGNITUDE)
+        self.behind.do(lambda: finisher.take_magnitude(echo, magnitude), magnitude)
+        phase_rad = self.volume(echo, Component.PHASE)
+        self.behind.do(lambda: finisher.take_phase(echo, phase_rad), phase_rad)
 
-    def complex_echo(self, echo: int, magnitude: NDArray[np.float32], phase_rad: NDArray[np.float32]) -> None:
-        """Fill one echo from real and imaginary parts; a stated magnitude, if any, must agree."""
-        real = self.volume(echo, Component.REAL)
-        imaginary = self.volume(echo, Component.IMAGINARY)
-        _transpose(np.hypot(real, imaginary), magnitude)
-        _transpose(np.arctan2(imaginary, real, out=real), phase_rad)
-        phase_checks.wrap(phase_rad)
-        del real, imaginary
+    def complex_echo(self, echo: int, finisher: Finisher) -> None:
+        """One echo from real and imaginary parts; a stated magnitude, if any, must agree."""
+        real, imaginary = self.volume(echo, Component.REAL), self.volume(echo, Component.IMAGINARY)
+        self.behind.do(lambda: finisher.take_parts(echo, real, imaginary), real, imaginary)
         if Component.MAGNITUDE in self.acquisition.components:
-            stated = self.volume(echo, Component.MAGNITUDE).transpose(2, 1, 0)
-            agreement = _correlation(stated, magnitude)
-            if not agreement > MAGNITUDE_CORRELATION:
-                raise InputError(
-                    "InvalidPixels",
-                    f"echo {echo + 1}: the magnitude images do not belong to the real and imaginary ones "
-                    f"(correlation {agreement:.2f}).",
-                )
+            stated = self.volume(echo, Component.MAGNITUDE)
+            self.behind.do(lambda: finisher.check_stated(echo, stated), stated)
         self._done += self._frames_of(echo, Component.PHASE)  # a stated phase, if any, is not needed
 
     def volume(self, echo: int, component: Component) -> NDArray[np.float32]:
         """One scaled volume as (slice, row, column), the order the files have."""
         a = self.acquisition
-        staged = np.empty((a.slice_count, a.rows, a.columns), dtype=np.float32)
+        shape = (a.slice_count, a.rows, a.columns)
+        staged = self.behind.free.pop() if self.behind.free else np.empty(shape, dtype=np.float32)
         cells = {(echo, index, component): a.cells[echo, index, component] for index in range(a.slice_count)}
         scalings = {cell: self._scaling(cell, header) for cell, header in cells.items()}
         self.warnings += [s.warning for s in scalings.values() if s.warning]
@@ -199,7 +208,11 @@ class _Reader:
         repeats: dict[str, list[str]] = {}
         for used, repeat in self.acquisition.duplicates:
             repeats.setdefault(used, []).append(repeat)
-        others += [(c, replace(h, source=repeat)) for c, h in cells.items() for repeat in repeats.get(h.source, ())]
+        others += [
+            (c, replace(h, source=repeat, pixel_place=None))
+            for c, h in cells.items()
+            for repeat in repeats.get(h.source, ())
+        ]
         for cell, other in others:
             if not np.array_equal(self._single(cell, cells[cell]), self._single(cell, other)):
                 raise InputError(
@@ -212,19 +225,13 @@ class _Reader:
             )
 
     def _single(self, cell: Cell, header: FrameHeader) -> NDArray[Any]:
-        shape = (self.acquisition.rows, self.acquisition.columns)
         scaling = self._scaling(cell, header).to_real
-        (frame,) = read_frames(Path(header.source), [header.frame_index], shape, [in_words(cell)])
+        (frame,) = read_frames([header], [in_words(cell)])
         return frame * np.float64(scaling.slope) + scaling.intercept
 
     def _frames(self, group: list[Cell]) -> Iterator[NDArray[Any]]:
         headers = [self.acquisition.cells[cell] for cell in group]
-        return read_frames(
-            Path(headers[0].source),
-            [h.frame_index for h in headers],
-            (self.acquisition.rows, self.acquisition.columns),
-            [in_words(cell) for cell in group],
-        )
+        return read_frames(headers, [in_words(cell) for cell in group])
 
     def _scaling(self, cell: Cell, header: FrameHeader) -> phase.Scaling:
         where = in_words(cell)
@@ -244,21 +251,6 @@ class _Reader:
         self.progress(self._done / len(self.acquisition.cells))
 
 
-def _transpose(staged: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """(slice, row, column) into (x, y, z), row by row: each small transposition stays in the cache."""
-    for row in range(staged.shape[1]):
-        out[:, row] = staged[:, row].T
-
-
-def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Pearson's, without a float64 copy of either volume."""
-    a = a - a.mean(dtype=np.float64).astype(np.float32)
-    b = b - b.mean(dtype=np.float64).astype(np.float32)
-    products = (float(np.multiply(p, q).sum(dtype=np.float64)) for p, q in ((a, b), (a, a), (b, b)))
-    ab, aa, bb = products
-    return ab / (aa * bb) ** 0.5 if aa * bb > 0 else 0.0
-
-
 def _by_file(cells: dict[Cell, FrameHeader]) -> list[list[Cell]]:
     """Cells of one file together, in frame order: each file is opened once per volume and read forward."""
     groups: dict[str, list[Cell]] = {}
@@ -273,19 +265,6 @@ def _check_volume(volume: NDArray[np.float32], where: str) -> None:
         raise InputError("InvalidPixels", f"{where}: there are values that are not numbers.")
     if low == high:
         raise InputError("ConstantPixels", f"{where}: every voxel has the same value; there is no image.")
-
-
-def _check_magnitude(volume: NDArray[np.float32], echo: int) -> None:
-    if float(volume.min()) < 0:
-        raise InputError(
-            "InvalidPixels", f"echo {echo + 1}, magnitude: there are negative values, so this is no magnitude."
-        )
-
-
-def _turn_half(phase_rad: NDArray[np.float32]) -> None:
-    """Add half a turn in place, staying in [-pi, pi]."""
-    pi = np.float32(np.pi)
-    phase_rad -= np.where(phase_rad > 0, pi, -pi)
 
 
 def _template_frame(acquisition: Acquisition) -> FrameHeader:

@@ -1,45 +1,56 @@
 """Which images a result was made from, told twice: as its sources, and by series (PS3.3 C.7.6.1.1.4, C.12.2)."""
 
 from pydicom import Dataset
+from pydicom.dataelem import DataElement
 from pydicom.sequence import Sequence
 
 from qsm_recon.dicom import codes
-from qsm_recon.dicom.read import LoadedScan, SourceReference
+from qsm_recon.dicom.encoding import assembled, encoded
+from qsm_recon.dicom.read import LoadedScan
 
 
-def source_images(references: tuple[SourceReference, ...]) -> Sequence:
-    """One item per instance; the frames used of an enhanced one are listed in it."""
-    frames: dict[tuple[str, str], list[int]] = {}
-    for reference in references:
-        numbers = frames.setdefault((reference.sop_class_uid, reference.sop_instance_uid), [])
-        if reference.frame_number is not None:
-            numbers.append(reference.frame_number)
-    items = []
-    for (sop_class, sop_instance), numbers in frames.items():
-        item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, sop_instance
-        if numbers:
-            item.ReferencedFrameNumber = sorted(numbers)
-        item.PurposeOfReferenceCodeSequence = codes.SOURCE_IMAGE.sequence()
-        items.append(item)
-    return Sequence(items)
+def references(loaded: LoadedScan) -> tuple[Dataset, ...]:
+    """Per slice, the two sequences that name its images; encoded, for every map of the scan has the same.
+
+    Source Image Sequence has an item per instance, with the frames that were used of an enhanced one; Referenced
+    Series Sequence has the same instances by series.
+    """
+    purpose = Dataset()
+    purpose.PurposeOfReferenceCodeSequence = codes.SOURCE_IMAGE.sequence()
+    purpose = encoded(purpose)
+    series_of = {header.sop_instance_uid: header.series_instance_uid for header in loaded.acquisition.cells.values()}
+    classes: dict[str, DataElement] = {}
+    found = []
+    for images in loaded.sources:
+        frames: dict[str, list[int]] = {}
+        plain: dict[str, Dataset] = {}
+        for image in images:
+            uid = image.sop_instance_uid
+            if uid not in plain:
+                plain[uid] = Dataset()
+                if image.sop_class_uid not in classes:
+                    classes[image.sop_class_uid] = DataElement("ReferencedSOPClassUID", "UI", image.sop_class_uid)
+                plain[uid].add(classes[image.sop_class_uid])
+                plain[uid].ReferencedSOPInstanceUID = uid
+            if image.frame_number is not None:
+                frames.setdefault(uid, []).append(image.frame_number)
+        sources = []
+        series: dict[str, list[Dataset]] = {}
+        for uid, item in plain.items():
+            series.setdefault(series_of[uid], []).append(assembled(item))
+            source = assembled(purpose, item)
+            if uid in frames:
+                source.ReferencedFrameNumber = sorted(frames[uid])
+            sources.append(source)
+        ds = Dataset()
+        ds.SourceImageSequence = Sequence(sources)
+        ds.ReferencedSeriesSequence = Sequence([_of_series(uid, items) for uid, items in sorted(series.items())])
+        found.append(encoded(assembled(ds)))
+    return tuple(found)
 
 
-def referenced_series(loaded: LoadedScan, index: int) -> Sequence:
-    """Common Instance Reference module: the same instances, by series."""
-    series: dict[str, dict[str, str]] = {}
-    for (_, slice_index, _), header in sorted(loaded.acquisition.cells.items()):
-        if slice_index == index:
-            series.setdefault(header.series_instance_uid, {})[header.sop_instance_uid] = header.sop_class_uid
-    items = []
-    for uid, instances in sorted(series.items()):
-        references = []
-        for sop_instance, sop_class in instances.items():
-            reference = Dataset()
-            reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = sop_class, sop_instance
-            references.append(reference)
-        item = Dataset()
-        item.SeriesInstanceUID = uid
-        item.ReferencedInstanceSequence = Sequence(references)
-        items.append(item)
-    return Sequence(items)
+def _of_series(uid: str, instances: list[Dataset]) -> Dataset:
+    item = Dataset()
+    item.SeriesInstanceUID = uid
+    item.ReferencedInstanceSequence = Sequence(instances)
+    return assembled(item)

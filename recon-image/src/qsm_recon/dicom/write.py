@@ -21,11 +21,13 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 from pydicom.valuerep import format_number_as_ds
 
+from qsm_recon import file_order
 from qsm_recon.dicom import codes
+from qsm_recon.dicom.encoding import assembled, encoded
 from qsm_recon.dicom.inherit import inherited, legal_value
 from qsm_recon.dicom.quantities import HIGHEST, LOWEST, MapKind, quantise
 from qsm_recon.dicom.read import LoadedScan
-from qsm_recon.dicom.references import referenced_series, source_images
+from qsm_recon.dicom.references import references
 from qsm_recon.dicom.uids import IMPLEMENTATION_CLASS_UID, RunIdentity, result_uid
 from qsm_recon.errors import TransientError, UsageError
 
@@ -69,6 +71,7 @@ def write_series(
     run: RunIdentity,
     folder: Path,
     *,
+    sources: tuple[Dataset, ...] | None = None,
     now: datetime | None = None,
 ) -> WrittenSeries:
     """Write a map as a derived MR series into `folder` (made if it is not there).
@@ -84,6 +87,8 @@ def write_series(
         What it is, what it was made from, and by what.
     folder
         Where the files go.
+    sources
+        From `references`: what each slice was made from. Who writes several maps of a scan has it made once.
 
     Raises
     ------
@@ -97,13 +102,16 @@ def write_series(
     if volume.shape != loaded.grid.shape:
         raise ValueError(f"the map is {volume.shape}, the scan {loaded.grid.shape}")
     stored, clipped = quantise(volume, kind)
-    base = _series_header(kind, loaded, run, now or datetime.now(tz=UTC).astimezone())
+    images = file_order.to_file(stored)
+    sources = references(loaded) if sources is None else sources
+    base = encoded(_series_header(kind, loaded, run, now or datetime.now(tz=UTC).astimezone()))
     paths = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for index in range(stored.shape[2]):
+        for index, image in enumerate(images):
             path = folder / f"{kind.value.name.lower()}_{index + 1:04d}.dcm"
-            _save(_slice(base, stored[:, :, index], index, kind=kind, loaded=loaded, run=run), path)
+            own = _slice(image, index, kind=kind, loaded=loaded, run=run)
+            _save(assembled(base, sources[index], own), path)
             paths.append(path)
     except OSError as error:
         raise _output_error(error) from error
@@ -240,23 +248,18 @@ def _equipment(run: RunIdentity, now: datetime) -> Sequence:
     return Sequence([item])
 
 
-def _slice(
-    base: Dataset, stored: NDArray[np.int16], index: int, *, kind: MapKind, loaded: LoadedScan, run: RunIdentity
-) -> Dataset:
-    """One image: `stored` is (x, y), DICOM's pixels are (row, column) = (y, x)."""
+def _slice(image: NDArray[np.int16], index: int, *, kind: MapKind, loaded: LoadedScan, run: RunIdentity) -> Dataset:
+    """What is the slice's own; `image` is (row, column)."""
     ds = Dataset()
-    ds.update(base)
     position = loaded.grid.position_lps_mm(index)
     normal = np.cross(loaded.grid.axes[:, 0], loaded.grid.axes[:, 1])
     ds.SOPInstanceUID = result_uid(loaded.manifest_sha256, run, kind.value.name, f"slice {index}")
     ds.InstanceNumber = index + 1
     ds.ImagePositionPatient = [_ds(v) for v in position]
     ds.SliceLocation = _ds(float(np.dot(normal, position)))
-    ds.SourceImageSequence = source_images(loaded.sources[index])
-    ds.ReferencedSeriesSequence = referenced_series(loaded, index)
-    ds.add_new("SmallestImagePixelValue", "SS", int(stored.min()))
-    ds.add_new("LargestImagePixelValue", "SS", int(stored.max()))
-    ds.PixelData = np.ascontiguousarray(stored.T).astype("<i2", copy=False).tobytes()
+    ds.add_new("SmallestImagePixelValue", "SS", int(image.min()))
+    ds.add_new("LargestImagePixelValue", "SS", int(image.max()))
+    ds.PixelData = image.astype("<i2", copy=False).tobytes()
     ds["PixelData"].VR = "OW"
     return ds
 

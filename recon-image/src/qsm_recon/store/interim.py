@@ -2,7 +2,7 @@
 
 import hashlib
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -63,6 +63,11 @@ class InterimData:
         """What the store has cost so far, as the contract has it; empty where there is none."""
         backing = self.store.backing if self.store is not None else None
         return backing.traffic.told() if isinstance(backing, Metered) else {}
+
+    @property
+    def hash_volume(self) -> Callable[[NDArray[Any]], str] | None:
+        """How volumes are hashed while they are read (`Origin.pixels_sha256`); None where nobody needs it."""
+        return keys.volume_sha256 if self.store is not None else None
 
 
 NOWHERE = InterimData(None)
@@ -137,6 +142,8 @@ class Origin:
     """Only their hashes are kept."""
     facts: dict[str, Any] = field(default_factory=dict)
     """As in the report."""
+    pixels_sha256: tuple[str, ...] = ()
+    """For `keys.scan_sha256`, where the volumes were hashed while they were read."""
 
 
 @dataclass
@@ -263,7 +270,7 @@ def running(
         yield run
         return
     with clock.stage("identify"):
-        scan_sha256 = keys.scan_sha256(scan, affine_ras_mm)
+        scan_sha256 = keys.scan_sha256(scan, affine_ras_mm, origin.pixels_sha256)
         given = None if mask is None else keys.volume_sha256(mask)
         addresses = keys.addresses(CHAIN, scan_sha256, recipe.config, device=device, mask=given)
     run.inputs = InputPart(

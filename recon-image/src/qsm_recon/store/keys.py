@@ -7,7 +7,7 @@ mixing. The address lies in the manifest too, so that anybody can check a key.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +34,7 @@ class Address:
     parts: dict[str, Any]
 
 
-def scan_sha256(scan: MultiEchoScan, affine_ras_mm: NDArray[np.float64]) -> str:
+def scan_sha256(scan: MultiEchoScan, affine_ras_mm: NDArray[np.float64], pixels: Sequence[str] = ()) -> str:
     """Identity of a scan: its pixels as the science reads them, echo times, frequency, geometry and place.
 
     Pixels, not file names or UIDs: a hospital that anonymises twice may give two scans one UID.
@@ -45,6 +45,14 @@ def scan_sha256(scan: MultiEchoScan, affine_ras_mm: NDArray[np.float64]) -> str:
         On the host.
     affine_ras_mm : (4, 4)
         Voxel index to RAS position, mm: stored volumes carry it.
+    pixels
+        From `volume_sha256`: of every echo's magnitude, then of every echo's phase, where that was done while they
+        were read.
+
+    Raises
+    ------
+    ValueError
+        Another number of hashes than of volumes.
     """
     facts = {
         "shape": list(scan.magnitude.shape),
@@ -56,8 +64,10 @@ def scan_sha256(scan: MultiEchoScan, affine_ras_mm: NDArray[np.float64]) -> str:
         "affine_ras_mm": affine_ras_mm.tolist(),
     }
     echoes = [volume for component in (scan.magnitude, scan.phase_rad) for volume in component]
+    if pixels and len(pixels) != len(echoes):
+        raise ValueError(f"{len(pixels)} hashes of {len(echoes)} volumes")
     with ThreadPoolExecutor(4) as pool:  # a scan is hundreds of megabytes, and hashing leaves the interpreter
-        facts["pixels"] = list(pool.map(volume_sha256, echoes))
+        facts["pixels"] = list(pixels or pool.map(volume_sha256, echoes))
     return of_parts(facts)
 
 

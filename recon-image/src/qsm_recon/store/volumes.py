@@ -15,8 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from qsm_recon import compression, nifti
-from qsm_recon.store import file_order
+from qsm_recon import compression, file_order, nifti
 
 WORTH_PACKING = 0.6
 """A volume is packed where less than this share of its middle slices remains."""

@@ -1,6 +1,7 @@
-"""Between an array's order (z fastest) and a NIfTI file's (x fastest), in blocks that fit the cache.
+"""Between an array's order (z fastest) and that of files (x fastest), in blocks that fit the cache.
 
-NumPy's own copy touches a new cache line for almost every voxel; at StdRes that took longer than the transfer.
+NIfTI and DICOM agree here: column, row, slice. NumPy's own copy touches a new cache line for almost every voxel; at
+StdRes that took longer than the transfer.
 """
 
 from typing import Any
