@@ -38,6 +38,7 @@ class Behind:
                 self.settle()
         finally:
             self._pool.shutdown()
+            self.free.clear()
 
     def do(self, work: Callable[[], None], *staged: NDArray[np.float32]) -> None:
         """Start it when what went before has ended well; then the volumes it works on are free."""
