@@ -62,6 +62,7 @@ def run(
         with clock.stage("look") as progress:
             found = survey.look(source, progress)
     chosen, left_out = survey.choose(found, wanted), survey.left_out(found)
+    interim.prepare()
     with folder.new_folder(output) as staging:
         reports, runs = [], []
         for place, acquisition in _places(staging, chosen):

@@ -4,10 +4,12 @@ import ast
 import dataclasses
 import gc
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,11 @@ import pytest
 import qsm_recon
 from qsm_recon import recipes
 from qsm_recon.qsm.config import STAGES, RecipeConfig
+from qsm_recon.qsm.keeping import Stage
 from qsm_recon.qsm.pipeline import CHAIN
 from qsm_recon.qsm.scan import Geometry, MultiEchoScan
 from qsm_recon.store import code_version
-from qsm_recon.store.keys import addresses, scan_sha256, volume_sha256
+from qsm_recon.store.keys import addresses, hash_code_ahead, scan_sha256, volume_sha256
 
 SOURCES = Path(qsm_recon.__file__).parent
 SCAN = "0" * 64
@@ -233,3 +236,18 @@ def test_several_threads_may_ask_at_once(sources: Path) -> None:
         gc.callbacks.remove(yield_to_another_thread)
         gc.set_threshold(*thresholds)
     assert found[: len(CHAIN)] == found[len(CHAIN) :]
+
+
+def test_code_is_hashed_ahead() -> None:
+    code_version.code_sha256.cache_clear()
+    unknown = SimpleNamespace(compute=np.linalg.norm)  # a stage whose source is not ours: `addresses` will say so
+    hash_code_ahead([*CHAIN, unknown])
+    for thread in threading.enumerate():
+        if thread.name == "code-version":
+            thread.join()
+    modules = {Stage.__module__, *(stage.compute.__module__ for stage in CHAIN)}
+    before = code_version.code_sha256.cache_info()
+    assert before.currsize == len(modules)
+    for module in modules:
+        code_version.code_sha256(module)
+    assert code_version.code_sha256.cache_info().misses == before.misses

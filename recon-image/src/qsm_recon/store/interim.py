@@ -64,6 +64,11 @@ class InterimData:
         backing = self.store.backing if self.store is not None else None
         return backing.traffic.told() if isinstance(backing, Metered) else {}
 
+    def prepare(self) -> None:
+        """Begin with what `running` will need of the program itself; to be called before a scan is read."""
+        if self.store is not None:
+            keys.hash_code_ahead(CHAIN)
+
     @property
     def hash_volume(self) -> Callable[[NDArray[Any]], str] | None:
         """How volumes are hashed while they are read (`Origin.pixels_sha256`); None where nobody needs it."""

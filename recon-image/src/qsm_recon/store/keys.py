@@ -9,7 +9,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -114,6 +116,21 @@ def addresses(
             parts = {"layout": LAYOUT, "stage": stage.name, "scan": scan, "given": mask}
         found[stage.name] = Address(of_parts(parts), parts)
     return found
+
+
+def hash_code_ahead(chain: Iterable[Stage]) -> None:
+    """Begin to hash the stages' code in a thread of its own, while something else waits for files.
+
+    `addresses` needs it. It takes a sixth of a second, which another inversion of a known scan would notice.
+    """
+    modules = {Stage.__module__, *(stage.compute.__module__ for stage in chain)}
+
+    def hash_all() -> None:
+        for module in sorted(modules):
+            with suppress(ValueError):  # no source: `addresses` comes to it again, and says so
+                code_version.code_sha256(module)
+
+    Thread(target=hash_all, name="code-version").start()
 
 
 def of_parts(parts: dict[str, Any]) -> str:
