@@ -41,6 +41,10 @@ writing. *FFT pair* is `rfftn` + `irfftn`, float32, 2 workers, of the full matri
 is resident, programs included. A line marked \\* had neighbours who used more than {quiet:g} cores meanwhile: its
 wall seconds are too high, its CPU seconds somewhat.
 """
+MEMORY = """
+Memory that is new to a process cost {first:.2f} s per GiB in this run, writing it again {again:.2f} s: a virtual machine
+may have to get it from its host. Each line pays that for its peak; reading pays it for the scan itself.
+"""
 GROWTH = """## Growth
 
 The chain alone (true mask, 4 echoes, the same head in ever finer voxels), over a factor of {factor:.0f} in voxels. The
@@ -191,10 +195,12 @@ def memory_verdict(results: Results) -> str:
 
 def page(results: Results, growths: dict[str, list[dict[str, Any]]], load: float, seconds: float, name: str) -> None:
     """docs/`name` with its plot."""
+    first, again = machine.memory_s_per_gib()
     parts = [
         "# Time and memory\n\n*Written by `make bench`; do not edit. Numbers are of this run only.*",
         f"{machine.described()}; load average {load:.1f} at the start; the whole bench took {seconds / 60:.1f} min.",
         ABOUT.format(quiet=machine.QUIET_CORES),
+        MEMORY.format(first=first, again=again),
         summary(results),
         memory_verdict(results),
         "## By stage\n\n" + stage_tables(results),

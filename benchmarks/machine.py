@@ -8,6 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.isolated import ROOT
 
 QUIET_CORES = 0.15
@@ -41,6 +43,17 @@ def described() -> str:
         f"{len(os.sched_getaffinity(0))} cores of a shared virtual machine ({model}), Python "
         f"{platform.python_version()}; {date}; commit `{commit()}`"
     )
+
+
+def memory_s_per_gib() -> tuple[float, float]:
+    """Seconds to write a GiB of memory that is new to this process, and to write it again."""
+    block = np.empty(1 << 29, np.uint8)
+    times = []
+    for value in (1, 2):
+        began = time.perf_counter()
+        block.fill(value)
+        times.append(2 * (time.perf_counter() - began))
+    return times[0], times[1]
 
 
 class Neighbours:
