@@ -42,8 +42,8 @@ is resident, programs included. A line marked \\* had neighbours who used more t
 wall seconds are too high, its CPU seconds somewhat.
 """
 MEMORY = """
-Memory that is new to a process cost {first:.2f} s per GiB in this run, writing it again {again:.2f} s: a virtual machine
-may have to get it from its host. Each line pays that for its peak; reading pays it for the scan itself.
+Memory that is new to a process cost {first:.2f} s per GiB in this run, writing it again {again:.2f} s: a virtual
+machine may have to get it from its host. Each line pays that for its peak; reading pays it for the scan itself.
 """
 GROWTH = """## Growth
 

@@ -54,7 +54,7 @@ serve.
 """
 STORING = """## What storing everything costs
 
-Limits: 10 % of the wall time, 300 MiB. *identify* hashes the scan and the code; *settle* is what was still to be
+Limits: 10 % of the wall time, 300 MiB. *identify* makes the keys, of hashes taken while the scan was read; *settle* is what was still to be
 written when the result was.
 
 """
