@@ -54,13 +54,13 @@ serve.
 """
 STORING = """## What storing everything costs
 
-Limits: 10 % of the wall time, 300 MiB. *identify* makes the keys, of hashes taken while the scan was read; *settle* is what was still to be
-written when the result was.
+Limits: 10 % of the wall time, 300 MiB. *identify* makes the keys, of hashes taken while the scan was read; *settle* is
+what was still to be written when the result was.
 
 """
 RESUMING = """## Another inversion of the same scan
 
-Limit: 120 % of the inversion. *chain* goes from the scan in memory to the map: hashing, fetching, inverting, storing.
+Limit: 120 % of the inversion. *chain* goes from the scan in memory to the map: keys, fetching, inverting, storing.
 
 """
 THROUGHPUT = """## Throughput to a server on the same machine
