@@ -107,7 +107,8 @@ def test_deletion_leaves_nothing(site, operating):
         site.submit()
         site.reaches(("Unknown", "Running"))
         site.kubectl("delete", "qsmjob", "scan", "--timeout=20s")
-        site.until(lambda: site.names("jobs") == [] and site.names("pods") == [])
+        # Kubernetes' garbage collector looks for new kinds every 30 s: just after the CRDs were made it knows of no QSMJob.
+        site.until(lambda: site.names("jobs") == [] and site.names("pods") == [], 75)
 
 
 def test_a_quota_on_jobs_is_told_and_waited_for(site, operating):
