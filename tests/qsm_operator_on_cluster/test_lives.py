@@ -107,7 +107,7 @@ def test_deletion_leaves_nothing(site, operating):
         site.submit()
         site.reaches(("Unknown", "Running"))
         site.kubectl("delete", "qsmjob", "scan", "--timeout=20s")
-        # Kubernetes' garbage collector looks for new kinds every 30 s: just after the CRDs were made it knows of no QSMJob.
+        # Kubernetes' garbage collector looks for new kinds every 30 s: at first it knows of no QSMJob.
         site.until(lambda: site.names("jobs") == [] and site.names("pods") == [], 75)
 
 
