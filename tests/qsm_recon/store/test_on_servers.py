@@ -81,6 +81,34 @@ def test_a_run_resumes_from_a_bucket(
     assert json.loads(capsys.readouterr().out) == []
 
 
+def test_a_class_expires_by_the_servers_own_clock(
+    ball: Any, recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ceph takes two seconds for a day: stages and volumes go, the run's manifest stays, the next run computes."""
+    with running("ceph", LC_DAY_S="2") as server:
+        connection, bucket = server.connection(tmp_path / "connection"), server.new_bucket()
+        where = ["--store", f"s3://{bucket}/site", "--store-connection", str(connection)]
+        assert rim.run(arguments(ball, recipe, tmp_path / "one", *where)) == 0
+        store = open_store(f"s3://{bucket}/site", connection)
+
+        def kept(prefix: str) -> int:
+            return len(list(store.backing.entries(prefix)))
+
+        assert kept("interim/") > len(STAGES)
+        assert kept("results/") == 1
+        assert rim.run(["store", "lifecycle", "--interim-days", "1", *where]) == 0
+        deadline = time.monotonic() + 90
+        while kept("interim/"):
+            assert time.monotonic() < deadline, "nothing expired"
+            time.sleep(1)
+        assert kept("results/") == 1
+        assert rim.run(["store", "lifecycle", "--interim-days", "1000", *where]) == 0
+        assert rim.run(arguments(ball, recipe, tmp_path / "two", *where)) == 0
+        assert report_of(tmp_path / "two")["cached"] == []
+        assert map_of(tmp_path / "one") == map_of(tmp_path / "two")
+        capsys.readouterr()
+
+
 @pytest.mark.parametrize("cleanup", ["Never", "OnSuccess"])
 def test_a_pods_next_job_goes_on_from_the_bucket(
     place: tuple[str, Path],
