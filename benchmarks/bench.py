@@ -36,11 +36,11 @@ SCALING_MM = (2.4, 1.5, 0.94)
 LIMIT_GIB, GOAL_GIB = 6.0, 3.5
 ABOUT = """
 Each line is one fresh process doing what `qsm-recon run` does on simulated Siemens DICOM (one file per slice, echo
-and component, in the page cache; own brain mask), compiled code ready from an earlier small run. *Whole run* goes from
-the folder to report and pictures, without the 1 to 2 s in which Python starts. *Chain* is the reconstruction without
-reading and writing. *FFT pair* is `rfftn` + `irfftn`, float32, 2 workers, of the full matrix, median in the same
-process. Memory is resident, programs included. A line marked \\* had neighbours who used more than {quiet:g} cores meanwhile: its
-wall seconds are too high, its CPU seconds somewhat.
+and component, in the page cache; own brain mask), compiled code ready from an earlier small run. *Whole run* goes
+from the folder to report and pictures, without the 1 to 2 s in which Python starts. *Chain* is the reconstruction
+without reading and writing. *FFT pair* is `rfftn` + `irfftn`, float32, 2 workers, of the full matrix, median in the
+same process. Memory is resident, programs included. A line marked \\* had neighbours who used more than {quiet:g}
+cores meanwhile: its wall seconds are too high, its CPU seconds somewhat.
 """
 MEMORY = """
 Memory that is new to a process cost {first:.2f} s per GiB in this run, writing it again {again:.2f} s: a virtual
