@@ -77,6 +77,8 @@ def running(kind: str, **environment: str) -> Iterator[ObjectStore]:
         kind == "minio"
         and subprocess.run([HERE / "minio" / "build", "--where"], check=False, capture_output=True).returncode
     ):
+        if required:
+            pytest.fail("MinIO is not built, and QSM_E2E_REQUIRED=1: tests/servers/minio/build does", pytrace=False)
         pytest.skip("MinIO is not built here (`make minio-up` builds it)")
     folder = Path(tempfile.mkdtemp(prefix="qs", dir="/tmp"))
     ports = {"PORT": str(free_port()), "MON_PORT": str(free_port())}

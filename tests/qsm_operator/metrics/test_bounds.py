@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import time
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -81,6 +80,7 @@ def qsmjob(number):
 
 
 def test_a_large_site_is_small_to_scrape():
+    """Few series and few bytes, whatever the number of jobs. Its CPU time: docs/monitoring.md, measured, not tested."""
     metrics, store = Metrics(), Store()
     for number in range(10_000):
         store.put("qsmjobs", qsmjob(number))
@@ -90,16 +90,12 @@ def test_a_large_site_is_small_to_scrape():
         pipelines=["medi0-v1", "medi0-v2", "chla-v1", "fast-v1", "best-v1"],
         destinations=["source", "pacs", "research"],
     )
-    seconds = []
-    for _ in range(5):
-        began = time.process_time()
-        expect_ends(metrics, store, measure_jobs(metrics, store, NOW))
-        text = generate_latest(metrics.registry)
-        seconds.append(time.process_time() - began)
+    expect_ends(metrics, store, measure_jobs(metrics, store, NOW))
+    text = generate_latest(metrics.registry)
     found = series(metrics)
     assert sum(labels.get("state") is not None for name, labels in found if name == "qsm_jobs") == len(set(STATES))
     assert len(found) <= 2000, len(found)
-    assert min(seconds) <= 0.050, f"{1000 * min(seconds):.0f} ms of CPU for {len(found)} series, {len(text)} bytes"
+    assert len(text) <= 200_000, len(text)
 
 
 def test_no_flood_of_values_makes_more_series():
