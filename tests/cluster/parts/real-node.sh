@@ -3,14 +3,12 @@
 # One real node a machine: two kubelets would each end the other's pods, whose cgroups they do not know. The bridge is the
 # sign of it, and its alias names the state folder of the cluster that made it.
 make_room_for_a_node() {
-  local owner name
+  local owner
   ip link show "$BRIDGE" >/dev/null 2>&1 && [ ! -e "$R/bridge-is-ours" ] || return 0
   owner=$(cat "/sys/class/net/$BRIDGE/ifalias")
   [ -n "$owner" ] || fail "the link $BRIDGE is there and does not say whose it is; 'ip link del $BRIDGE' if nothing uses it"
-  for name in "${programs[@]}"; do
-    ! (R=$owner; alive "$name") \
-      || fail "this machine has a real node already, with its state in $owner; 'QSM_CLUSTER_DIR=$owner $0 down' ends it"
-  done
+  ! (R=$owner; lives) \
+    || fail "this machine has a real node already, with its state in $owner; 'QSM_CLUSTER_DIR=$owner $0 down' ends it"
   say "taking away what a real node in $owner left when it was cut off"
   (
     R=$owner

@@ -69,12 +69,13 @@ class Finisher:
     hash_volume: Callable[[NDArray[np.float32]], str] | None
     alternates: bool = False
     hashes: dict[tuple[str, int], str] = field(default_factory=dict)
+    """By component, `magnitude` or `phase`, and echo."""
 
     def take_magnitude(self, echo: int, staged: NDArray[np.float32]) -> None:
         """A stated magnitude."""
         file_order.from_file(staged, self.magnitude[echo])
         _check_magnitude(self.magnitude[echo], echo)
-        self._hash("m", echo, self.magnitude)
+        self._hash("magnitude", echo, self.magnitude)
 
     def take_phase(self, echo: int, staged: NDArray[np.float32]) -> None:
         """A stated phase; this echo's magnitude has been taken."""
@@ -88,7 +89,7 @@ class Finisher:
         np.arctan2(imaginary, real, out=imaginary)
         file_order.from_file(modulus, self.magnitude[echo])
         file_order.from_file(imaginary, self.phase_rad[echo])
-        self._hash("m", echo, self.magnitude)
+        self._hash("magnitude", echo, self.magnitude)
         self._finish_phase(echo)
 
     def check_stated(self, echo: int, staged: NDArray[np.float32]) -> None:
@@ -110,11 +111,11 @@ class Finisher:
             _turn_half(phase_rad[..., 1::2])
         if self.sign < 0:
             np.negative(phase_rad, out=phase_rad)
-        self._hash("p", echo, self.phase_rad)
+        self._hash("phase", echo, self.phase_rad)
 
-    def _hash(self, kind: str, echo: int, volumes: NDArray[np.float32]) -> None:
+    def _hash(self, component: str, echo: int, volumes: NDArray[np.float32]) -> None:
         if self.hash_volume:
-            self.hashes[kind, echo] = self.hash_volume(volumes[echo])
+            self.hashes[component, echo] = self.hash_volume(volumes[echo])
 
 
 def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

@@ -113,12 +113,12 @@ def _decode(header: FrameHeader, indices: list[int], where: str) -> Iterator[NDA
 def _placed(file: BinaryIO, header: FrameHeader, place: PixelPlace, indices: list[int]) -> Iterator[NDArray[Any]]:
     """Decoded where the survey found them; that they are lossless, the survey has seen."""
     file.seek(place.offset)
-    decoder = get_decoder(UID(place.transfer_syntax_uid))
-    for frame, _ in decoder.iter_array(
+    syntax = UID(place.transfer_syntax_uid)
+    for frame, _ in get_decoder(syntax).iter_array(
         file,
         indices=indices,
         raw=True,
-        transfer_syntax_uid=UID(place.transfer_syntax_uid),
+        transfer_syntax_uid=syntax,
         pixel_keyword="PixelData",
         pixel_vr=place.value_representation,
         rows=header.rows,

@@ -131,9 +131,7 @@ def read_scan(
             *(w for w in acquisition.warnings if not w.startswith(DUPLICATES)),
             *_once(reader.warnings),
         ),
-        pixels_sha256=tuple(finisher.hashes[kind, echo] for kind in "mp" for echo in range(acquisition.echo_count))
-        if hash_volume
-        else (),
+        pixels_sha256=tuple(sha256 for _, sha256 in sorted(finisher.hashes.items())),
     )
 
 

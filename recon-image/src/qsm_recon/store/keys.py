@@ -68,9 +68,10 @@ def scan_sha256(scan: MultiEchoScan, affine_ras_mm: NDArray[np.float64], pixels:
     echoes = [volume for component in (scan.magnitude, scan.phase_rad) for volume in component]
     if pixels and len(pixels) != len(echoes):
         raise ValueError(f"{len(pixels)} hashes of {len(echoes)} volumes")
-    with ThreadPoolExecutor(4) as pool:  # a scan is hundreds of megabytes, and hashing leaves the interpreter
-        facts["pixels"] = list(pixels or pool.map(volume_sha256, echoes))
-    return of_parts(facts)
+    if not pixels:
+        with ThreadPoolExecutor(4) as pool:  # a scan is hundreds of megabytes, and hashing leaves the interpreter
+            pixels = tuple(pool.map(volume_sha256, echoes))
+    return of_parts({**facts, "pixels": list(pixels)})
 
 
 def volume_sha256(volume: NDArray[Any]) -> str:
