@@ -54,6 +54,8 @@ class RecipeConfig(Params):
     def _stages_fit_together(self) -> Self:
         if self.field_mapping.offset == "smooth" and self.unwrapping.method == "laplacian":
             raise ValueError("field_mapping.offset smooth needs an exact unwrapping; laplacian is none")
+        if self.field_mapping.curvature_limit > 0 and self.field_mapping.offset != "smooth":
+            raise ValueError("field_mapping.curvature_limit needs field_mapping.offset smooth")
         return self
 
     @property

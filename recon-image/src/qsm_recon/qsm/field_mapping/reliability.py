@@ -30,6 +30,9 @@ class FieldMappingMethodParams(Params):
     unwrapped, which halves the noise of few echoes (`smooth_offset`)."""
     offset_smoothing_mm: float = Field(default=3.0, gt=0, le=30)
     """Standard deviation of that average, mm."""
+    curvature_limit: float = Field(default=0.0, ge=0, le=100)
+    """Standard deviations from which on a phase that bends over three or more echoes, as that of a voxel with two
+    tissues, counts with the slope of its start. 0: never. Needs the smooth offset."""
 
 
 def reliable_noise(fit: FieldFit, mask: Array, misfit_limit: float, power: float = 2.0) -> Array:

@@ -6,6 +6,8 @@ excitation, which varies over centimetres. So it is averaged over millimetres on
 slope is then the line through that one known point: the standard deviation falls from noise / sqrt(sum w (t - mean)^2)
 to noise / sqrt(sum w t^2), by a factor of two with four echoes. Where the offset is not smooth (flow, a susceptibility
 jump inside the voxel) the residual rises, and with it the voxel's noise.
+
+With that unknown saved, a bend of the phase can be afforded where there is one: see `curvature`.
 """
 
 from dataclasses import replace
@@ -15,6 +17,7 @@ import numpy as np
 
 from qsm_recon.qsm import backend, kernels
 from qsm_recon.qsm.compiling import in_runs
+from qsm_recon.qsm.field_mapping.curvature import LEAST_ECHOES, Echoes, find_bends
 from qsm_recon.qsm.field_mapping.echoes import plan_echoes
 from qsm_recon.qsm.field_mapping.reliability import raised_noise, residual_limit
 from qsm_recon.qsm.grid import mask_box
@@ -27,7 +30,12 @@ PASSES = 2
 
 
 def fit_with_smooth_offset(
-    scan: MultiEchoScan, fit: FieldFit, mask: Array, smoothing_mm: float, misfit_limit: float
+    scan: MultiEchoScan,
+    fit: FieldFit,
+    mask: Array,
+    smoothing_mm: float,
+    misfit_limit: float,
+    curvature_limit: float = 0.0,
 ) -> FieldFit:
     """`fit` with slope, noise and residual of a line through a spatially smooth offset, inside `mask`.
 
@@ -43,6 +51,9 @@ def fit_with_smooth_offset(
         Standard deviation of the Gaussian that averages the offset, mm.
     misfit_limit
         Voxels whose residual in the free fit exceeds this many medians count less in the average.
+    curvature_limit
+        Standard deviations from which on a bend of the phase over the echoes is believed, and the slope is that of
+        its start (`curvature`); 0 for lines everywhere, as with fewer than three echoes.
 
     Returns
     -------
@@ -64,7 +75,7 @@ def fit_with_smooth_offset(
     vectors = voxels.offset_vectors(residual_limit(fit, mask, misfit_limit))
     offset = _smooth_angle(vectors, inside, scan.geometry.voxel_size_mm, smoothing_mm)
     del vectors
-    slope, noise, residual = voxels.line_through(offset)
+    slope, noise, residual = voxels.lines_through(offset, curvature_limit)
     return replace(fit, phase_slope_rad=slope, noise_rad=noise, residual=residual)
 
 
@@ -80,6 +91,7 @@ class _Voxels:
             for m, p, te in zip(scan.magnitude, scan.phase_rad, scan.echo_times_s, strict=True)
         ]
         """Magnitude, phase and time in echo spacings."""
+        self.times = [t for _, _, t in self.echoes]
         self.slope = fit.phase_slope_rad.reshape(-1)[at].astype(np.float32)
 
     def offset_vectors(self, limit: float | None) -> Array:
@@ -103,35 +115,38 @@ class _Voxels:
         in_runs(self.at, self.at.size, fill)
         return vectors
 
-    def line_through(self, offset: Array) -> tuple[Array, Array, Array]:
+    def lines_through(self, offset: Array, curvature_limit: float) -> tuple[Array, Array, Array]:
         """Volumes of slope, its noise and the residual: those of the fit, with these voxels' lines through `offset`."""
         xp = backend.namespace(self.at)
         sd = np.float32(self.fit.noise_sd)
         given = self.fit.phase_slope_rad, self.fit.noise_rad, self.fit.residual
         volumes = [volume.astype(np.float32).reshape(-1) for volume in given]
+        free = self.fit.residual.reshape(-1)
+        spare = len(self.echoes) - 1
+        bends = curvature_limit > 0 and len(self.echoes) >= LEAST_ECHOES
+        usual_misfit = float(xp.median(free[self.at])) if bends and self.at.size else 1.0
+        cautious_sd = max(1.0, usual_misfit) * self.fit.noise_sd  # what all voxels leave is noise, whatever it is
 
         def fill(run: slice) -> None:
             here, slope, start = self.at[run], self.slope[run], offset[run]
-            echoes = [(magnitude[here] ** 2, phase[here] - start, t) for magnitude, phase, t in self.echoes]
-            precision, moment, misfit = (xp.zeros_like(slope) for _ in range(3))
-            for energy, angle, t in echoes:
-                precision += energy * t * t
-                moment += energy * t * _wrap(xp, angle - slope * t)
+            energies = [magnitude[here] ** 2 for magnitude, _, _ in self.echoes]
+            echoes = Echoes(energies, [phase[here] - start for _, phase, _ in self.echoes], self.times)
+            precision = echoes.moment(2)
             precision = xp.where(precision > 0, precision, np.float32(1))
-            slope = slope + moment / precision
-            for energy, angle, t in echoes:
-                misfit += 4 * energy * xp.sin(np.float32(0.5) * (angle - slope * t)) ** 2
-            values = slope, sd / xp.sqrt(precision), xp.sqrt(misfit / np.float32(len(echoes) - 1)) / sd
+            slope = slope + echoes.moment_of_rest(slope, 1) / precision
+            variance, misfit = sd * sd / precision, echoes.misfit(slope)
+            if bends:
+                own = (free[here] * sd) ** 2 * np.float32(spare - 1)
+                bent = find_bends(echoes, slope, own, cautious_sd, curvature_limit)
+                slope[bent.which], misfit[bent.which] = bent.slope, bent.misfit
+                variance[bent.which] += bent.variance
+            values = slope, xp.sqrt(variance), xp.sqrt(misfit / np.float32(spare)) / sd
             for volume, value in zip(volumes, values, strict=True):
                 volume[here] = value
 
         in_runs(self.at, self.at.size, fill)
         slope, noise, residual = (volume.reshape(self.fit.noise_rad.shape) for volume in volumes)
         return slope, noise, residual
-
-
-def _wrap(xp: Any, angle: Array) -> Array:
-    return angle - np.float32(2 * np.pi) * xp.round(angle * np.float32(0.5 / np.pi))
 
 
 def _smooth_angle(vectors: Array, inside: Array, voxel_size_mm: tuple[float, float, float], sigma_mm: float) -> Array:

@@ -25,7 +25,9 @@ def unwrap_field(
     slope_rad = unwrap(mapped.phase_slope_rad, brain.mask, mapped.noise_rad, scan.geometry, params, progress)
     fit: FieldFit = refine_unwrapped(scan, mapped, slope_rad, brain.mask)
     if mapping.offset == "smooth":
-        fit = fit_with_smooth_offset(scan, fit, brain.mask, mapping.offset_smoothing_mm, mapping.misfit_limit)
+        fit = fit_with_smooth_offset(
+            scan, fit, brain.mask, mapping.offset_smoothing_mm, mapping.misfit_limit, mapping.curvature_limit
+        )
     ppm_per_rad = fit.ppm_per_rad(scan.center_frequency_hz)
     return TotalField(
         field_ppm=fit.phase_slope_rad * ppm_per_rad,
