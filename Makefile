@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 # More words for accuracy, reproducibility, bench, e.g. ARGS=--full or ARGS="--recipes fast-v1".
 ARGS ?=
 
-.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy reproducibility bench bench-store bench-methods bench-intake check try demo demo-down sync lock clean tools
+.PHONY: help setup fmt fmt-check lint types layers test test-slow e2e test-gpu accuracy yardstick reproducibility bench bench-store bench-methods bench-intake check try demo demo-down sync lock clean tools
 
 
 help: ## list the verbs
@@ -65,6 +65,9 @@ check: fmt-check lint types layers test ## what every commit must pass
 
 accuracy: setup ## errors against known truth -> docs/accuracy.md
 	$(BIN)/python -m benchmarks.accuracy $(ARGS)
+
+yardstick: setup ## another program's head and scorer (beside the checkout): error, time, memory -> docs/yardstick.md
+	$(BIN)/python -m benchmarks.yardstick $(ARGS)
 
 reproducibility: setup ## the same head measured differently -> docs/reproducibility.md
 	$(BIN)/python -m benchmarks.reproducibility $(ARGS)
