@@ -1,12 +1,15 @@
 """Where zero is: ventricular CSF with its guards, the brain's mean, or nowhere."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from array_places import Place
 
 from qsm_recon.errors import InputError
 from qsm_recon.qsm.referencing import ReferencingParams, find_csf, reference
-from qsm_recon.qsm.scan import Geometry
+from qsm_recon.qsm.relaxometry import ArloParams, fit_r2star
+from qsm_recon.qsm.scan import Geometry, MultiEchoScan
 
 SHAPE = (60, 60, 50)
 GEOMETRY = Geometry((2.0, 2.0, 2.4), (0.0, 0.0, 1.0))
@@ -68,9 +71,29 @@ def test_too_little_fluid_is_not_found(mask: np.ndarray, r2star: np.ndarray) -> 
     assert find_csf(r2star, mask, GEOMETRY, ReferencingParams(csf_minimum_ml=0.05)).found
 
 
-def test_voxels_without_a_value_are_no_fluid(mask: np.ndarray, r2star: np.ndarray) -> None:
-    r2star[LEFT] = 0
-    assert not find_csf(r2star, mask, GEOMETRY, PARAMS).found
+def test_fluid_whose_decay_noise_has_turned_round_is_fluid(mask: np.ndarray, r2star: np.ndarray) -> None:
+    """At SNR 20 a fifth of the ventricles has no decay left: 0, which is where the fit is cut off."""
+    noisy = np.random.default_rng(0).normal(2, 6, SHAPE).astype(np.float32).clip(0)
+    r2star[LEFT | RIGHT] = noisy[LEFT | RIGHT]
+    assert (r2star[LEFT] == 0).mean() > 0.3
+    csf = find_csf(r2star, mask, GEOMETRY, ReferencingParams(csf_minimum_ml=0.75))
+    assert csf.found
+    assert (csf.mask & LEFT).sum() > 0.5 * LEFT.sum()
+
+
+def test_voxels_without_signal_are_no_fluid(mask: np.ndarray) -> None:
+    te = (0.005, 0.012, 0.019, 0.026)
+    magnitude = np.stack([np.where(LEFT, 0, 100 * np.exp(-20 * t)) for t in te]).astype(np.float32)
+    scan = MultiEchoScan(
+        magnitude=magnitude,
+        phase_rad=np.zeros_like(magnitude),
+        echo_times_s=te,
+        center_frequency_hz=128e6,
+        geometry=GEOMETRY,
+    )
+    for echoes in (scan, replace(scan, magnitude=magnitude[:2], phase_rad=scan.phase_rad[:2], echo_times_s=te[:2])):
+        r2star = fit_r2star(echoes, mask, ArloParams())
+        assert not find_csf(r2star, mask, GEOMETRY, PARAMS).found
 
 
 def test_fluid_at_the_surface_is_no_ventricle(mask: np.ndarray, r2star: np.ndarray) -> None:

@@ -38,7 +38,7 @@ def find_csf(r2star_per_s: Array, mask: Array, geometry: Geometry, params: Refer
     Parameters
     ----------
     r2star_per_s : (x, y, z) float array
-        R2* in 1/s. Exactly 0 means "no value" and never counts as CSF.
+        R2* in 1/s; large where there is no signal to tell it. Noise makes 0 of the R2* of much fluid.
     mask : (x, y, z) bool array
     geometry : Geometry
     params : ReferencingParams
@@ -64,7 +64,7 @@ def find_csf(r2star_per_s: Array, mask: Array, geometry: Geometry, params: Refer
     # Room for the ball beyond the mask's box: without it, erosion would wrap round.
     box = mask_box(mask, geometry.voxel_size_mm, params.csf_depth_mm)
     boxed_mask, r2star = box.take(mask), box.take(r2star_per_s)
-    fluid = boxed_mask & (r2star != 0) & (r2star < params.csf_r2star_below_per_s)
+    fluid = boxed_mask & (r2star < params.csf_r2star_below_per_s)
     seeds = fluid & _central_ball(boxed_mask, geometry.voxel_size_mm, params.csf_ball_mm)
     voxel_ml = float(np.prod(geometry.voxel_size_mm)) / 1000
     least = max(1.0, params.csf_component_minimum_ml / voxel_ml)
