@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 from canaries_for_tests import check_logs
+from hypothesis import settings
+
+settings.register_profile("no clock", deadline=None)  # a busy machine is no failure
+settings.load_profile("no clock")
 
 
 def _find_shared_data() -> Path | None:
