@@ -4,7 +4,7 @@ import random
 from io import BytesIO
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import dcmread, dcmwrite
 from pydicom.dataelem import RawDataElement
@@ -105,7 +105,6 @@ def test_a_32_bit_number_is_read_as_it_was_meant():
     assert said("EffectiveEchoTime", written(ds)).numbers == {4.6}
 
 
-@settings(deadline=None)
 @given(st.floats(width=32, allow_nan=True, allow_infinity=True))
 def test_any_32_bit_number_is_read(value):
     ds = header()
@@ -201,7 +200,6 @@ ELEMENTS = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(ELEMENTS, st.sampled_from(["LO", "DS", "UN", "US", "FL", "SQ", "OB"]), st.binary(max_size=24))
 def test_no_content_raises_or_warns(keyword, vr, content):
     content += b" " * (len(content) % 2)
@@ -222,7 +220,6 @@ def test_no_content_raises_or_warns(keyword, vr, content):
     of([ds], tag_of(keyword))
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", "b", "", "3.0"]), max_size=6), st.randoms(use_true_random=False))
 def test_the_order_of_images_does_not_matter(texts: list[str], chance: random.Random):
     images = [header(SeriesDescription=text) for text in texts]

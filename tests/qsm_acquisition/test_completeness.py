@@ -26,7 +26,7 @@ def whole_scans(scans):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(["siemens", "philips", "ge", "uih", "philips4"]), st.data())
 def test_any_single_hole_is_named(whole_scans, kind, data) -> None:
     heap = list(whole_scans[kind])
@@ -40,7 +40,7 @@ def test_any_single_hole_is_named(whole_scans, kind, data) -> None:
     assert refusal.instance_count == len(heap)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.randoms(use_true_random=False))
 def test_order_of_files_does_not_matter(whole_scans, shuffler: random.Random) -> None:
     heap = [one for kind in ("siemens", "philips4") for one in whole_scans[kind]][:-3]

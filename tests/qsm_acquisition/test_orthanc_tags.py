@@ -72,7 +72,7 @@ def test_odd_records_are_left_out() -> None:
     assert survey([("x", odd)]).refusals
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.dictionaries(
         st.sampled_from(["0008,0060", "0028,0010", "0018,0081", "0043,0010", "0043,102f", "0020,0032", "5200,9230"]),

@@ -94,7 +94,7 @@ def test_a_file_cut_anywhere_is_refused(whole_file, scratch) -> None:
         assert found.reason in (Reason.UNREADABLE, Reason.NOT_AN_IMAGE)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=400), st.sampled_from([b"", b"\0" * 128 + b"DICM", b"\x08\x00\x05\x00"]))
 @example(b"\x08\x00\x16\x00SQ\x00\x00\xff\xff\xff\xff", b"\0" * 128 + b"DICM")
 def test_garbage_never_raises(scratch, garbage, start) -> None:
@@ -103,7 +103,7 @@ def test_garbage_never_raises(scratch, garbage, start) -> None:
         survey([("x", found)])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_damaged_file_never_raises(whole_file, scratch, data) -> None:
     content = bytearray(whole_file)

@@ -76,7 +76,7 @@ def _each_source_once(heap) -> None:
     assert sorted(sources) == sorted(source for source, _ in heap)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.sampled_from(["siemens", "ge", "enhanced"]), st.data())
 def test_lost_elements_never_raise(heaps, kind, data) -> None:
     heap = [(source, _twin(ds)) for source, ds in heaps[kind]]
@@ -90,7 +90,7 @@ def test_lost_elements_never_raise(heaps, kind, data) -> None:
 ODD_CONTENT = [b"***", b"nan", b"inf", b"1e400", b"-1", b"1\\2", b"\xff\xfe", b"0" * 40, b"\0", b"1.5"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     kind=st.sampled_from(["siemens", "ge", "enhanced"]),
     place=st.tuples(st.integers(0, 999), st.integers(0, 999), st.booleans()),

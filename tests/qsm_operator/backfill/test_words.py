@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qsm_operator import command_line
@@ -98,7 +98,6 @@ def pace(clock, interval=0.0, schedule=None):
     return Pace(interval, schedule, clock.sleep, clock.clock, clock.now)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 400), min_size=1, max_size=20), st.floats(1, 300))
 def test_no_two_series_begin_nearer_than_the_rate_allows(durations, interval):
     clock = Clock(datetime(2026, 3, 2, 12, 0, tzinfo=UTC))

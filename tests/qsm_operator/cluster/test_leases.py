@@ -100,7 +100,7 @@ def test_who_cannot_renew_counts_itself_out_before_another_counts_itself_in():
     assert not a.is_held
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 8), st.booleans()), max_size=60),
     st.tuples(st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1e6)),

@@ -218,7 +218,7 @@ def test_a_crash_between_write_and_create_counts_no_time_twice(world):
     assert w.most_live <= 1
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(deadline=st.integers(0, 200_000), waits=st.lists(st.integers(0, 5000), max_size=8))
 def test_it_ends_at_its_deadline_and_neither_before_nor_without_a_try(world, deadline, waits):
     w = world(deliveryDeadlineSeconds=deadline)

@@ -97,7 +97,7 @@ def quiet(w):
     raise AssertionError(f"it never settles: {w.body['status']}, {decision}")
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spec=SPECS, events=st.lists(EVENTS, max_size=25), with_gpu=st.booleans())
 def test_laws(world, fits_status, spec, events, with_gpu):
     w = world(**copy.deepcopy(spec)) if with_gpu else world(nodes=(), **copy.deepcopy(spec))
@@ -125,7 +125,7 @@ def test_laws(world, fits_status, spec, events, with_gpu):
     assert w.most_live <= 1
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spec=SPECS, events=st.lists(EVENTS, max_size=15))
 def test_from_any_state_it_comes_to_an_end(world, spec, events):
     """Whatever happened, once the cluster behaves and nobody holds it, the job finishes."""

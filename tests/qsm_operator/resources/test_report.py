@@ -23,7 +23,7 @@ REPORTS = st.dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(REPORTS)
 def test_whatever_is_read_fits_the_status(fits_status, document):
     report = read_report(json.dumps(document))
@@ -40,7 +40,7 @@ def test_whatever_is_read_fits_the_status(fits_status, document):
     assert len(report.message) <= 512
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text() | st.binary().map(lambda raw: raw.decode("latin1")))
 def test_no_text_breaks_it(text):
     read_report(text)

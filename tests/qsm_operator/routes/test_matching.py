@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.datadict import tag_for_keyword
 
@@ -136,7 +136,6 @@ acquisitions = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(groups, acquisitions)
 def test_any_of_one_is_all_of_one_and_none_is_its_opposite(questions, seen):
     alone = [takes({"all": [one]}, seen) for one in questions]
@@ -144,7 +143,6 @@ def test_any_of_one_is_all_of_one_and_none_is_its_opposite(questions, seen):
     assert [not takes({"none": [one]}, seen) for one in questions] == alone
 
 
-@settings(deadline=None)
 @given(groups, acquisitions)
 def test_all_any_and_none_are_and_or_and_nor(questions, seen):
     alone = [takes({"all": [one]}, seen) for one in questions]
@@ -153,14 +151,12 @@ def test_all_any_and_none_are_and_or_and_nor(questions, seen):
     assert takes({"none": questions}, seen) is not any(alone)
 
 
-@settings(deadline=None)
 @given(groups, groups, groups, acquisitions)
 def test_everything_given_must_hold(first, second, third, seen):
     whole = {"all": first, "any": second, "none": third}
     assert takes(whole, seen) is all(takes({name: part}, seen) for name, part in whole.items())
 
 
-@settings(deadline=None)
 @given(groups, groups, acquisitions)
 def test_a_route_takes_exactly_where_nothing_hinders(first, second, seen):
     (decision,) = decide(seen, [route({"all": first, "none": second})])
@@ -168,7 +164,6 @@ def test_a_route_takes_exactly_where_nothing_hinders(first, second, seen):
     assert len(decision.findings) == len(first) + len(second)
 
 
-@settings(deadline=None)
 @given(groups, acquisitions)
 def test_more_values_never_lose_a_question_without_absence(questions, seen):
     """An image more can only add answers, but for `present: false`."""
@@ -221,7 +216,6 @@ def test_equal_orders_are_asked_by_name():
     ]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["Stop", "Continue"]), st.booleans()), max_size=6),
     st.randoms(use_true_random=False),
@@ -244,7 +238,6 @@ def test_only_attributes_that_are_asked_about_are_looked_at():
 CANARY = "CANARY^PATIENT"
 
 
-@settings(deadline=None)
 @given(groups)
 def test_reasons_tell_the_question_and_never_what_an_image_says(questions):
     seen = says(BodyPartExamined=CANARY, ProtocolName=CANARY, SliceThickness=CANARY, ContrastBolusAgent=CANARY)
@@ -340,7 +333,6 @@ def test_the_rest_of_a_route_is_looked_at_too(spec, message):
         route(**spec)
 
 
-@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),

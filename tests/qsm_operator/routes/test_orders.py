@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qsm_acquisition import Acquisition, Reason, Survey, Vendor
@@ -101,7 +101,6 @@ def test_a_destination_without_sender_is_sent_by_the_orthanc_of_the_source():
 # -- names
 
 
-@settings(deadline=None)
 @given(st.permutations(SERIES), st.permutations(INSTANCES))
 def test_the_order_of_series_and_instances_does_not_matter(series, instances):
     assert made(series=series, instances=instances) == made()
@@ -134,7 +133,6 @@ def test_names_are_those_of_version_one():
     assert name_of() == "qsm-0631ee41def89805009e"
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=4), st.text(max_size=4)), min_size=2, max_size=2, unique=True))
 def test_no_two_parameters_run_into_each_other(pairs):
     names = [
@@ -229,7 +227,6 @@ def test_more_series_than_a_job_can_name_are_refused():
     assert "more than 16 series" in refusal.message
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from("abcdef"), max_size=8), st.randoms(use_true_random=False))
 def test_each_acquisition_is_kept_or_refused(letters: list[str], chance: random.Random):
     acquisitions = [replace(ACQUISITION, series_instance_uids=(letter,)) for letter in letters]

@@ -44,7 +44,7 @@ def turned(flat: Acquisition, axes: np.ndarray) -> Acquisition:
 angle = st.floats(-np.pi, np.pi)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(angle, angle, angle)
 def test_b0_in_voxel_axes_turned_back_to_the_patient_is_patient_z(
     flat: Acquisition, ax: float, ay: float, az: float

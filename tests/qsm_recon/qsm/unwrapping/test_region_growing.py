@@ -34,7 +34,7 @@ def assert_whole_turns(result: Any, wrapped: Any, mask: Any) -> None:
     assert not result[~mask].any()
 
 
-@settings(deadline=None, max_examples=40, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(
     hnp.arrays(np.float32, (5, 4, 6), elements=st.floats(-3.140625, 3.140625, width=32)),
     hnp.arrays(bool, (5, 4, 6)),
