@@ -11,7 +11,8 @@ import urllib.request
 
 import pytest
 from helm_for_tests import one, rendered, sets
-from orthanc_for_tests import PYTHON_PLUGIN, free_port, require
+from orthanc_for_tests import PYTHON_PLUGIN, require
+from ports_for_tests import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from canaries_for_tests import check
 from intake_for_tests import REPOSITORY, IntakeSite
-from orthanc_for_tests import free_port
+from ports_for_tests import free_port
 from prometheus_client.parser import text_string_to_metric_families
 from site_for_tests import Sample
 

@@ -11,7 +11,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
-from orthanc_for_tests import free_port, require
+from orthanc_for_tests import require
+from ports_for_tests import free_port
 from promtool_for_tests import rules
 from site_for_tests import Sample
 

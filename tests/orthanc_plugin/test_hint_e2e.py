@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from orthanc_for_tests import PYTHON_PLUGIN, OrthancServer, free_port, require
+from orthanc_for_tests import PYTHON_PLUGIN, OrthancServer, require
+from ports_for_tests import free_port
 from scans_for_tests import write_scan
 
 pytestmark = pytest.mark.e2e

@@ -14,7 +14,8 @@ from pathlib import Path
 import yaml
 from canaries_for_tests import check
 from kubernetes_for_tests import EXAMPLES
-from orthanc_for_tests import PYTHON_PLUGIN, OrthancServer, free_port
+from orthanc_for_tests import PYTHON_PLUGIN, OrthancServer
+from ports_for_tests import free_port
 from scans_for_tests import write_scan
 
 REPOSITORY = Path(__file__).resolve().parents[2]

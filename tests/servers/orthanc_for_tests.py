@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from ports_for_tests import free_port
 
 USER, PASSWORD = "operator", "not-a-secret"
 PYTHON_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancPython.so")
@@ -28,13 +28,6 @@ def require(*programs: str | Path) -> None:
         pytest.fail(f"not installed: {', '.join(absent)} (make tools)")
     if absent:
         pytest.skip(f"not installed: {', '.join(absent)} (make tools)")
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
 
 
 class RefusedError(Exception):

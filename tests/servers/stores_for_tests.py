@@ -3,7 +3,6 @@
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 import urllib3
 from canaries_for_tests import check_bucket
 from minio import Minio
+from ports_for_tests import free_port
 
 HERE = Path(__file__).parent
 ACCESS, SECRET = "qsmtest", "qsmtest-secret"
@@ -60,12 +60,6 @@ class ObjectStore:
             ["radosgw-admin", *words], env=environment, capture_output=True, text=True, check=True, timeout=60
         )
         return done.stdout
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from orthanc_for_tests import free_port
+from ports_for_tests import free_port
 
 from qsm_operator.intake.hints import Hints, serve_hints
 from qsm_operator.intake.settings import IntakeSettings

@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ports_for_tests import free_port
 from pydicom import dcmread
 
 from qsm_acquisition.acquisition import Acquisition
@@ -87,13 +87,6 @@ class Orthanc:
     def upload(self, path: Path) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(self.request("POST", "/instances", path.read_bytes()))
         return answer
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ from minio.credentials import Credentials, StaticProvider
 from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 from minio.signer import sign_v4_sts
 from misbehaving_proxy import SLOW_DOWN, Fault, Proxy, saying
-from stores_for_tests import ACCESS, SECRET, ObjectStore, free_port
+from ports_for_tests import free_port
+from stores_for_tests import ACCESS, SECRET, ObjectStore
 
 from qsm_recon.errors import ReconError
 from qsm_recon.transfer.s3 import Bucket, Expiry

@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 from misbehaving_http import as_json, cut, dripping, hang_up, late, page, text
-from orthanc_for_tests import free_port, require
+from orthanc_for_tests import require
+from ports_for_tests import free_port
 
 from qsm_recon.errors import ReconError
 from qsm_recon.transfer.orthanc.door import Door

@@ -16,7 +16,8 @@ import pydicom
 import pytest
 import yaml
 from canaries_for_tests import infest
-from orthanc_for_tests import DICOM_WEB_PLUGIN, PASSWORD, USER, OrthancServer, free_port, require
+from orthanc_for_tests import DICOM_WEB_PLUGIN, PASSWORD, USER, OrthancServer, require
+from ports_for_tests import free_port
 
 from qsm_recon import job
 from qsm_recon.__main__ import run
